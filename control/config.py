@@ -1,0 +1,215 @@
+"""From `warden.toml` and the environment to a checked, frozen `Config`, or to one line that says what to mend.
+
+The file: $WARDEN_CONFIG, else ./warden.toml, else $WARDEN_HOME/warden.toml, else the built-in defaults. Steps:
+
+1. read the file (UTF-8, at most FILE_MAX_BYTES, TOML);
+2. check every table and key of it against `control/settings.py`, also those that a variable will replace;
+3. put the variables over it;
+4. find the weights of each model, and check what only several settings together can get wrong: names and aliases
+   that meet, a default model that does not exist, more slots reserved than there are.
+
+Guarantee: `load_config` returns a Config about which nothing is unchecked, or raises `ConfigError`, for any text and
+any variables whatever. It writes nothing and starts nothing. Weights are looked for, not opened, and never fetched.
+Refused rather than ignored: unknown keys, and variables that look like a misspelt one of ours.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os.path import isdir, isfile, lexists, normpath, realpath
+from pathlib import Path
+
+from control.config_tables import (ConfigError, Place, close, read_sections, read_table, refuse_misspelt,
+                                   variable_of)
+from control.settings import (MODEL_TABLES, Control, EchoConfig, Limits, ModelSettings, SamplingSettings, Server,
+                              settings_of)
+from control.toml_text import TomlError, TomlFile, dotted, shown
+from control.weights import expand, find_weights
+
+__all__ = ["BUILT_IN", "Config", "ConfigError", "EchoConfig", "ModelConfig", "load_config", "slug_of"]
+
+FILE_MAX_BYTES = 1024 * 1024
+MODELS_MAX = 64  # rows of the table
+NAME_MAX_CHARS = 128
+SLUG_MAX_BYTES = 96  # what a row of the table holds
+BUILT_IN = "built-in defaults"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(ModelSettings, SamplingSettings):
+    """One model. `path` is absolute and resolved ("" for engine echo); `slug` names its process and its row."""
+
+    name: str
+    slug: str
+    echo: EchoConfig = field(default_factory=EchoConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Server, Limits, Control):
+    """All settings. `source` is the file's path, or BUILT_IN. `models` is in the order of the file, never empty."""
+
+    source: str
+    models: tuple[ModelConfig, ...]
+
+    def find(self, name: str) -> ModelConfig | None:
+        """The model of this name or alias, in any case and with or without ":latest"; "" is the default model."""
+        return self._by_name.get(canonical(name or self.default_model or self.models[0].name))
+
+    def close_names(self, name: str) -> list[str]:
+        """Up to three configured names or aliases that resemble `name`, nearest first."""
+        return close(name, [each for model in self.models for each in (model.name, *model.aliases)])
+
+    @cached_property
+    def _by_name(self) -> dict[str, ModelConfig]:
+        return {canonical(name): model for model in self.models for name in (model.name, *model.aliases)}
+
+
+def canonical(name: str) -> str:
+    """What all spellings of one model's name have in common."""
+    return name.lower().removesuffix(":latest")
+
+
+def slug_of(name: str) -> str:
+    """The name as it stands in the name of the model's process and row."""
+    return re.sub(r"[^a-z0-9]", "-", name.lower())
+
+
+def load_config(env: Mapping[str, str], cwd: Path) -> Config:
+    """Read, check and join file and variables. A variable that is set to nothing counts as not set.
+
+    Raises:
+        ConfigError: one line, about the first thing that is wrong.
+    """
+    env = {name: value for name, value in env.items() if value}
+    refuse_misspelt(env)
+    home = Path(normpath(cwd / expand(env.get("WARDEN_HOME", "~/.warden"), env)))
+    file = _read_file(env, cwd, home)
+    values, places = read_sections(file, env, cwd)
+    if values.get("models_dir"):
+        values["models_dir"] = _models_dir(values["models_dir"], places["models_dir"], env)
+    if file:
+        models = _read_models(file, values.get("models_dir"), env)
+    else:
+        models = (ModelConfig(name="random", slug="random", path=str(home / "models" / "random-1m")),)
+    config = Config(source=str(file.path) if file else BUILT_IN, models=models, **values)
+    _check_together(config, places)
+    return _preloaded(config, env)
+
+
+def _read_file(env: Mapping[str, str], cwd: Path, home: Path) -> TomlFile | None:
+    given = env.get("WARDEN_CONFIG")
+    candidates = [cwd / expand(given, env)] if given else [cwd / "warden.toml", home / "warden.toml"]
+    path = next((path for path in candidates if lexists(path)), None)
+    if path is None and not given:
+        return None
+    if given and (path is None or not isfile(path)):
+        raise ConfigError("WARDEN_CONFIG", f"{candidates[0]} is not a file", "correct the path or unset the variable")
+    if not isfile(path):
+        raise ConfigError(str(path), "is not a file", "move it away, or put the settings there")
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(FILE_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "mend that, or move it away") from None
+    if len(data) > FILE_MAX_BYTES:
+        raise ConfigError(str(path), f"is larger than {FILE_MAX_BYTES} bytes", "keep only settings in it")
+    try:
+        return TomlFile(path, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}", "is not UTF-8 text", "save the file as UTF-8") from None
+    except TomlError as error:
+        raise ConfigError(f"{path}:{error.line}", error.problem, error.remedy) from None
+
+
+def _models_dir(given: str, place: Place, env: Mapping[str, str]) -> str:
+    path = place.base / expand(given, env)
+    if not isdir(path):
+        raise ConfigError(place.where, f"{path} is not a directory", "correct it, or leave it out")
+    return realpath(path)
+
+
+def _read_models(file: TomlFile, models_dir: str | None, env: Mapping[str, str]) -> tuple[ModelConfig, ...]:
+    tables = file.data.get("models", {})
+    if not isinstance(tables, dict):
+        raise ConfigError(file.where("models"), f"must hold tables, not {shown(tables)}", "write [models.NAME]")
+    if not tables:
+        raise ConfigError(f"{file.path}: models", "no model is configured",
+                          'add a line [models.NAME] and below it path = "the directory of the model"')
+    if len(tables) > MODELS_MAX:
+        raise ConfigError(file.where("models"), f"there are {len(tables)}; the limit is {MODELS_MAX}", "remove some")
+    roots = [file.path.parent, *([Path(models_dir)] if models_dir else [])]
+    models = tuple(_read_model(file, name, roots, env) for name in tables)
+    _check_names(models, file)
+    return models
+
+
+def _read_model(file: TomlFile, name: str, roots: Sequence[Path], env: Mapping[str, str]) -> ModelConfig:
+    keys = ("models", name)
+    found = read_table(file, keys, MODEL_TABLES)
+    sampling, echo = (read_table(file, (*keys, table)) for table in ("sampling", "echo"))
+    if found.get("engine") == "echo":
+        found["path"] = ""
+    elif found.get("path"):
+        found["path"] = find_weights(file.where(*keys, "path"), found["path"], roots, env)
+    else:
+        raise ConfigError(file.where(*keys), "has no path",
+                          'add path = "the directory of the model" (only engine = "echo" needs none)')
+    return ModelConfig(name=name, slug=slug_of(name), echo=EchoConfig(**echo), **found, **sampling)
+
+
+def _check_names(models: Sequence[ModelConfig], file: TomlFile) -> None:
+    """Every name and alias is well formed and given once, and so is every slug."""
+    names: dict[str, str] = {}
+    slugs: dict[str, str] = {}
+    for model in models:
+        own = ("models", model.name)
+        owner = f"{dotted(own)} (line {file.line(*own)})"
+        for name, keys in [(model.name, own), *((alias, (*own, "aliases")) for alias in model.aliases)]:
+            if not re.fullmatch(r"[A-Za-z0-9._:/-]{1,%d}" % NAME_MAX_CHARS, name) or not canonical(name):
+                raise ConfigError(file.where(*keys), f"{shown(name)} cannot be a name",
+                                  f"use 1 to {NAME_MAX_CHARS} letters, digits and . _ - : /")
+            if canonical(name) in names:
+                raise ConfigError(file.where(*keys), f"{shown(name)} is already a name of {names[canonical(name)]}",
+                                  "every name and alias may stand once")
+            names[canonical(name)] = owner
+        if len(model.slug) > SLUG_MAX_BYTES:
+            raise ConfigError(file.where(*own), f"is {len(model.name)} characters long; the limit is {SLUG_MAX_BYTES}",
+                              "shorten the name and make the long one an alias")
+        if model.slug in slugs:
+            raise ConfigError(file.where(*own), f"its process would be called worker-{model.slug}, like the one of "
+                              f"{slugs[model.slug]}", "rename one; the old name can stay as an alias")
+        slugs[model.slug] = owner
+
+
+def _check_together(config: Config, places: Mapping[str, Place]) -> None:
+    if config.find("") is None:
+        raise ConfigError(places["default_model"].where, f"{shown(config.default_model)} is no configured model",
+                          _advice(config, config.default_model))
+    if config.reserved_high >= config.max_running:
+        source = places["max_running"].where if "max_running" in places else "the default"
+        raise ConfigError(places["reserved_high"].where,
+                          f"{config.reserved_high} is not smaller than max_running, {config.max_running} ({source})",
+                          f"write at most {config.max_running - 1}, or raise max_running")
+
+
+def _preloaded(config: Config, env: Mapping[str, str]) -> Config:
+    """The models that the variable lists are preloaded, and no others; without it, what the file says."""
+    item = settings_of(ModelSettings)["preload"]
+    variable = variable_of(item, env)
+    if not variable:
+        return config
+    slugs = set()
+    for name in (part.strip() for part in env[variable].split(",")):
+        if name and config.find(name) is None:
+            raise ConfigError(variable, f"{shown(name)} is no configured model", _advice(config, name))
+        slugs |= {config.find(name).slug} if name else set()
+    return replace(config, models=tuple(replace(model, preload=model.slug in slugs) for model in config.models))
+
+
+def _advice(config: Config, name: str) -> str:
+    near = config.close_names(name)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"configured: {', '.join(model.name for model in config.models[:8])}"

@@ -1,0 +1,139 @@
+"""Messages on `control.ipc`: what workers and the gateway say to control, and what control answers.
+
+One codec (MessagePack arrays, typed by msgspec), one place. Every message carries the protocol version first.
+`decode_*` raise `msgspec.ValidationError` or `msgspec.DecodeError` on anything malformed; the receiver drops
+and counts such frames and never dies of them.
+
+Life of a worker, seen from here:
+
+    worker  -> Hello            "I hold the lock of this row; this is my pid and start time"
+    control -> Welcome          "you are incarnation N" (before it, the worker writes no word and takes no job)
+    control -> Load             at most one outstanding load in the whole stack
+    worker  -> Report           on every change of phase, with the reason when a load failed
+    control -> Quit             answered by Quitting (empty-handed; exits 0) or Busy
+"""
+
+import msgspec
+
+VERSION = 1
+FRAME_MAX_BYTES = 64 * 1024
+
+
+class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
+    """worker -> control. `start_time_us` is the process's start time, to tell a reused pid apart."""
+
+    v: int
+    boot_id: int
+    slug: str
+    pid: int
+    start_time_us: int
+    incarnation: int = 0  # 0: not yet welcomed; else this process was welcomed as that incarnation before
+    phase: int = 0
+
+
+class Report(msgspec.Struct, array_like=True, tag="report", frozen=True):
+    """worker -> control, on each change of phase and when a load failed (`error` is then not empty)."""
+
+    v: int
+    slug: str
+    incarnation: int
+    phase: int
+    load_id: int = 0
+    error: str = ""
+
+
+class Quitting(msgspec.Struct, array_like=True, tag="quitting", frozen=True):
+    """worker -> control: empty-handed, exiting 0 now."""
+
+    v: int
+    slug: str
+    incarnation: int
+    fence: int
+
+
+class Busy(msgspec.Struct, array_like=True, tag="busy", frozen=True):
+    """worker -> control: QUIT refused, and why."""
+
+    v: int
+    slug: str
+    incarnation: int
+    fence: int
+    reason: str
+
+
+class GatewayHello(msgspec.Struct, array_like=True, tag="gateway", frozen=True):
+    """gateway -> control, when it starts and whenever the control epoch in the table changes."""
+
+    v: int
+    boot_id: int
+    gateway_epoch: int
+
+
+class Want(msgspec.Struct, array_like=True, tag="want", frozen=True):
+    """gateway -> control: somebody waits for this model (how many stands in the table). Only a wake-up."""
+
+    v: int
+    slug: str
+
+
+FromPeer = Hello | Report | Quitting | Busy | GatewayHello | Want
+
+
+class Welcome(msgspec.Struct, array_like=True, tag="welcome", frozen=True):
+    """control -> worker: you are this incarnation; `share_bytes` is your share of memory (0: not limited)."""
+
+    v: int
+    boot_id: int
+    control_epoch: int
+    row: int
+    incarnation: int
+    share_bytes: int = 0
+
+
+class Refused(msgspec.Struct, array_like=True, tag="refused", frozen=True):
+    """control -> worker: the hello is refused; exit with the reason on stderr."""
+
+    v: int
+    reason: str
+
+
+class Load(msgspec.Struct, array_like=True, tag="load", frozen=True):
+    """control -> worker: load your model now. Repeating the same `load_id` is harmless."""
+
+    v: int
+    incarnation: int
+    load_id: int
+    control_epoch: int
+
+
+class Quit(msgspec.Struct, array_like=True, tag="quit", frozen=True):
+    """control -> worker: exit 0 if you are empty-handed, else answer Busy."""
+
+    v: int
+    incarnation: int
+    fence: int
+    control_epoch: int
+    reason: str
+
+
+class ModelState(msgspec.Struct, array_like=True, tag="state", frozen=True):
+    """control -> gateway, on each change of a row's effective phase. `reason` is for people.
+
+    `incarnation` is the one the news is about; for PROCESS_ENDED phases it is the incarnation that died.
+    """
+
+    v: int
+    control_epoch: int
+    slug: str
+    incarnation: int
+    phase: int
+    reason: str = ""
+    retry_after_s: float = 0.0
+
+
+ToWorker = Welcome | Refused | Load | Quit
+FromControl = Welcome | Refused | Load | Quit | ModelState
+
+encode = msgspec.msgpack.Encoder().encode
+decode_from_peer = msgspec.msgpack.Decoder(FromPeer).decode
+decode_from_control = msgspec.msgpack.Decoder(FromControl).decode

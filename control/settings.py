@@ -1,0 +1,285 @@
+"""Every setting of mlx-warden, declared once: its type, default, limits, why it exists and the variables that set it.
+
+The field of a class below *is* the declaration. From it come the attribute that code reads, the check of a value in
+`warden.toml`, the environment variables, the text of error messages and `warden.example.toml`; nothing is repeated.
+
+Variables: each setting of [server], [limits] and [control] can be set by WARDEN_<NAME IN CAPITALS>; `also` names
+variables of Ollama and of the system people come from that mean the same. Settings of a model have none, because a
+variable could not say which model it means; `preload` is the exception, its variables list the models.
+
+What this refuses: a number outside its limits (NaN too), a value of another type (a quoted number, 5.0 for 5), a list
+or a text without end. Reading the file, and what two settings must agree on, is `control/config.py`. Pure.
+"""
+
+import ipaddress
+import re
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import NamedTuple
+
+from control.toml_text import shown, toml
+
+TEXT_MAX_CHARS = 4096
+LIST_MAX_ITEMS = 64
+MIB = 1024 * 1024
+DAY_S = 86_400
+UNITS = {"_per_s": "", "_s": " of seconds", "_bytes": " of bytes"}
+
+
+class Setting(NamedTuple):
+    """One declaration. `example` is shown where the default would teach nothing (a path)."""
+
+    key: str
+    kind: type  # int, float, bool, str or tuple (of texts)
+    default: object
+    why: str
+    low: float
+    high: float
+    choices: tuple[str, ...]
+    variables: tuple[str, ...]  # first one wins
+    refuse: Callable[[str], str] | None  # what is wrong with this text; "" if nothing is
+    example: object
+
+
+def setting(default, why: str, low: float = 0, high: float = 0, *, choices=(), also=(), refuse=None, example=None):
+    """Declare a setting as a field of a frozen dataclass."""
+    rule = {"why": why, "low": low, "high": high, "choices": choices, "also": also, "refuse": refuse}
+    return field(default=default, metadata={**rule, "example": example})
+
+
+def refuse_open_address(host: str) -> str:
+    """Only this machine's own addresses: there are no API keys yet that could guard a port others can reach."""
+    try:
+        own = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return "is not an address of this machine, such as 127.0.0.1, ::1 or localhost"
+    return "" if own else "can be reached by other machines, and this version has no API keys to guard it"
+
+
+def refuse_host_name(host: str) -> str:
+    """A name as it stands in a Host header, without scheme and port; "*" would undo the protection."""
+    return "" if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", host) else "is not a bare host name (no scheme, port or *)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """The HTTP face."""
+
+    host: str = setting("127.0.0.1", "Address the HTTP face listens on.", refuse=refuse_open_address)
+    port: int = setting(11435, "TCP port of the HTTP face; Ollama itself is expected on 11434.", 1, 65_535)
+    http_processes: int = setting(
+        1, "How many HTTP processes share the port. One is enough for hundreds of streams.", 1, 16)
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "Further names that browsers may use for this machine (the Host header). Its own addresses are always "
+        "accepted; any other name is refused, which keeps foreign web pages out.", refuse=refuse_host_name)
+    body_max_bytes: int = setting(
+        32 * MIB, "Largest request body. A larger one is answered with 413 before it is parsed.", 1024, 256 * MIB)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much work is taken at once, and in which order."""
+
+    max_running: int = setting(
+        5, "Requests that generate at the same time, over all models. The others wait in the queue.",
+        1, 1024, also=("MLX_MAX_CONCURRENT",))
+    max_queued: int = setting(
+        50, "Requests that may wait. When the queue is full a new one is refused with 503 and a Retry-After, or takes "
+        "the place of the youngest waiting request of a lower priority.",
+        1, 100_000, also=("OLLAMA_MAX_QUEUE", "MLX_MAX_QUEUE_SIZE"))
+    reserved_high: int = setting(
+        0, "How many of max_running are kept free for requests of high priority. Must be smaller than max_running.",
+        0, 1023)
+    aging_s: float = setting(
+        30.0, "After waiting this long a low request is ordered as a medium one, so that it is not overtaken for ever. "
+        "0 makes low equal to medium.", 0, DAY_S)
+    queue_deadline_s: float = setting(
+        300.0, "Longest wait in the queue; then the request is answered with 504.", 0.1, DAY_S)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """When models are started, loaded and given up on."""
+
+    prewarm: int = setting(
+        1, "How many models are kept started but not loaded, so that a cold request pays for reading the weights and "
+        "not for starting a process as well.", 0, 64)
+    load_deadline_s: float = setting(
+        600.0, "Longest time a model may take to load before its process is given up.", 0.1, DAY_S)
+    stall_limit_s: float = setting(
+        60.0, "A loaded model that has work and makes no progress for this long is stopped and loaded again.",
+        1, DAY_S)
+    drain_deadline_s: float = setting(
+        600.0, "How long a stopped model may take to finish the answers it has begun.", 1, DAY_S)
+    models_dir: str = setting(
+        "", "A directory where relative model paths are looked up too. Empty: only beside the file.",
+        also=("MLX_MODELS_DIR",))
+    default_model: str = setting(
+        "", "Model or alias for requests that name none. Empty: the first model of the file.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """One model. A name with a dot, colon or slash needs quotes; with and without ":latest" it is the same name."""
+
+    engine: str = setting(
+        "mlx", "What runs the model: mlx, or echo, which answers numbered words without weights (tests and benches) "
+        "and looks at no path.", choices=("mlx", "echo"))
+    path: str = setting(
+        "", "Where the weights are: a directory with config.json (relative to this file, or to models_dir), or a "
+        "Hugging Face id that is already in the cache (HF_HUB_CACHE, HF_HOME). Required for engine mlx.",
+        example="mlx-community/Phi-3.5-mini-instruct-4bit")
+    aliases: tuple[str, ...] = setting((), "Further names of this model.", example=("phi3.5:3.8b",))
+    context_length: int = setting(0, "Longest prompt and answer together, in tokens. 0: the model's own.", 0, 10**7)
+    batch_size: int = setting(8, "Requests this model decodes together in one step.", 1, 256)
+    max_tokens: int = setting(
+        0, "Longest answer in tokens for requests that do not say. 0: the rest of the context.", 0, 10**7)
+    preload: bool = setting(
+        False, "Load this model at start and not at the first request. The variables list the names of the models to "
+        "load, separated by commas, and replace what the file says.", also=("WARDEN_PRELOAD", "MLX_PRELOAD_MODELS"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """How tokens are chosen when the request does not say."""
+
+    temperature: float = setting(0.7, "Higher is more surprising; 0 always takes the likeliest token.", 0, 10)
+    top_p: float = setting(1.0, "Only the likeliest tokens that together have this probability. 1: all.", 0, 1)
+    top_k: int = setting(0, "Only this many of the likeliest tokens. 0: all.", 0, 10**6)
+    min_p: float = setting(0.0, "Only tokens at least this likely compared with the likeliest. 0: all.", 0, 1)
+    repeat_penalty: float = setting(1.0, "Above 1 makes tokens that already came less likely. 1: off.", 0.01, 100)
+    repeat_last_n: int = setting(
+        64, "How many past tokens the three penalties look at. 0: none, -1: all.", -1, 10**6)
+    presence_penalty: float = setting(0.0, "Taken off once from tokens that already came. 0: off.", -100, 100)
+    frequency_penalty: float = setting(0.0, "Taken off for each time a token already came. 0: off.", -100, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EchoConfig:
+    """What the echo engine plays; without effect for engine mlx."""
+
+    rate_per_s: float = setting(0.0, "Tokens per second of each answer. 0: as fast as asked.", 0, 10**6)
+    load_s: float = setting(0.0, "How long loading takes.", 0, DAY_S)
+    answer_tokens: int = setting(16, "Length of an answer, unless the request asks for less.", 1, 10**6)
+    crash_in_load: bool = setting(False, "End the process while loading.")
+    hang_in_load: bool = setting(False, "Never finish loading.")
+
+
+SECTIONS = {"server": Server, "limits": Limits, "control": Control}
+MODEL_TABLES = {"sampling": SamplingSettings, "echo": EchoConfig}
+
+
+@cache
+def settings_of(cls: type) -> dict[str, Setting]:
+    """The settings declared in one class (or inherited by it), in order of declaration."""
+    found = {}
+    for item in fields(cls):
+        if "why" in item.metadata:
+            rule = dict(item.metadata)
+            own = (f"WARDEN_{item.name.upper()}",) if cls in SECTIONS.values() else ()
+            kind = tuple if item.type == tuple[str, ...] else item.type
+            found[item.name] = Setting(item.name, kind, item.default, variables=own + rule.pop("also"), **rule)
+    return found
+
+
+def described(item: Setting) -> str:
+    """What a value of this setting must be, for "must be ..."."""
+    if item.choices:
+        return " or ".join(map(toml, item.choices))
+    if item.kind in (int, float):
+        noun = "a whole number" if item.kind is int else "a number"
+        unit = next((unit for end, unit in UNITS.items() if item.key.endswith(end)), "")
+        return f"{noun}{unit} from {item.low:.12g} to {item.high:.12g}"
+    return {bool: "true or false", str: "a text in quotes", tuple: "a list of texts"}[item.kind]
+
+
+def check(item: Setting, value: object) -> object:
+    """The value as the code gets it (a float for 5 where a number is asked, a tuple for a list).
+
+    Raises:
+        ValueError: half a sentence that says what is wrong with it.
+    """
+    wrong = ValueError(f"must be {described(item)}, not {shown(value)}")
+    if item.kind is tuple:
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise wrong
+        if len(value) > LIST_MAX_ITEMS:
+            raise ValueError(f"has {len(value)} entries; the limit is {LIST_MAX_ITEMS}")
+        return tuple(_check_text(item, text) for text in value)
+    fits = type(value) is item.kind or (item.kind is float and type(value) is int)
+    if fits and item.kind in (int, float):
+        fits = item.low <= value <= item.high  # of NaN both are false
+    if not fits or (item.choices and value not in item.choices):
+        raise wrong
+    return _check_text(item, value) if item.kind is str else item.kind(value)
+
+
+def _check_text(item: Setting, text: str) -> str:
+    if len(text) > TEXT_MAX_CHARS:
+        raise ValueError(f"is {len(text)} characters long; the limit is {TEXT_MAX_CHARS}")
+    problem = item.refuse(text) if item.refuse else ""
+    if problem:
+        raise ValueError(f"{shown(text)} {problem}")
+    return text
+
+
+def from_text(item: Setting, text: str) -> object:
+    """What the text of a variable stands for, not yet checked; the text itself if it cannot be one."""
+    if item.kind is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if item.kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return item.kind(text) if item.kind in (int, float) else text
+    except ValueError:
+        return text
+
+
+def remedy(item: Setting, value: object, variable: str = "") -> str:
+    """What to write instead of a value that `check` refused: the value mended if that is clear, else an example."""
+    mended = from_text(item, value) if isinstance(value, str) else value
+    if item.kind is int and isinstance(value, float) and value.is_integer():
+        mended = int(value)
+    try:
+        check(item, mended)
+        return f"write {item.key} = {toml(mended)}"
+    except ValueError:
+        example = item.example if item.example is not None else item.default
+    if example in ("", ()):
+        return f"correct it or unset {variable}" if variable else f"correct it or leave {item.key} out"
+    if variable:
+        text = ",".join(example) if item.kind is tuple else example
+        return f"set for example {variable}={text} or unset it"
+    return f"write for example {item.key} = {toml(example)}"
+
+
+def example_toml() -> str:
+    """The text of `warden.example.toml`: every setting at its default, explained. The echo table is commented out."""
+    lines = textwrap.dedent("""\
+        # The settings of mlx-warden. Copy this file to ./warden.toml or ~/.warden/warden.toml, or name it in
+        # WARDEN_CONFIG, and keep only the lines you want to change: what is left out has the default given here.
+        # At least one model must be there. Without any file, a small built-in model is served.
+        # Environment variables beat this file; of several that mean the same, the first one named wins.
+
+        """).splitlines()
+    for table, cls in SECTIONS.items():
+        lines += _example_table(table, cls)
+    name = 'models."phi3.5-mini-4k"'
+    lines += _example_table(name, ModelSettings)
+    lines += _example_table(f"{name}.sampling", SamplingSettings)
+    lines += _example_table(f"{name}.echo", EchoConfig, mark="#")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _example_table(table: str, cls: type, mark: str = "") -> list[str]:
+    lines = [*textwrap.wrap(cls.__doc__, 118, initial_indent="# ", subsequent_indent="# "), f"{mark}[{table}]"]
+    for item in settings_of(cls).values():
+        lines += textwrap.wrap(item.why, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+        limits = f" ({described(item)})" if item.kind in (int, float) or item.choices else ""
+        variables = f" Environment: {', '.join(item.variables)}." if item.variables else ""
+        lines.append(f"# Default: {toml(item.default)}{limits}.{variables}")
+        value = item.default if item.example is None else item.example
+        lines += [f"{mark}{item.key} = {toml(value)}", ""]
+    return lines

@@ -1,0 +1,37 @@
+"""What every command needs first: the home and the configuration of this environment, or one line and exit code 2."""
+
+import os
+from pathlib import Path
+
+from control.config import BUILT_IN, Config, ConfigError, load_config
+from control.home import Home, home_from_env
+from gateway.cli.exits import USAGE, CommandFailed
+
+
+def read_home() -> Home:
+    return home_from_env(os.environ)
+
+
+def read_config(file: str = "") -> Config:
+    """The configuration of this environment, or of `file` in its place.
+
+    Raises:
+        CommandFailed: with ConfigError's one line, exit code 2.
+    """
+    env = dict(os.environ)
+    if file:
+        env["WARDEN_CONFIG"] = file
+    try:
+        return load_config(env, Path.cwd())
+    except ConfigError as error:
+        raise CommandFailed(str(error), USAGE) from None
+
+
+def config_file(config: Config) -> Path | None:
+    """The file that was read, None for the built-in defaults."""
+    return None if config.source == BUILT_IN else Path(config.source)
+
+
+def http_url(config: Config) -> str:
+    """Where this machine's own programs reach the HTTP face."""
+    return f"http://{config.host}:{config.port}"

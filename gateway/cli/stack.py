@@ -1,0 +1,55 @@
+"""`warden up`, `warden down`, `warden ctl`: the stack of one home as a whole."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+READY_WAIT_S = 60.0
+
+
+def up(
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it answers; 0: do not wait.")
+    ] = READY_WAIT_S,
+) -> None:
+    """Start the stack of this home ($WARDEN_HOME) and wait until it answers. Does nothing if it runs."""
+    from control.home import HomeRefused, prepare_home
+    from gateway.cli.exits import USAGE, CommandFailed
+    from gateway.cli.settings import http_url, read_config, read_home
+    from gateway.cli.starting import Stack, start_stack
+
+    config, home = read_config(), read_home()
+    try:
+        prepare_home(home)
+    except HomeRefused as refused:
+        raise CommandFailed(str(refused), USAGE) from None
+    start_stack(Stack(config, home, dict(os.environ), say), wait)
+    print(f"chat in the browser: {http_url(config)}/chat")
+    print(f"over ZeroMQ:         {home.endpoint('clients')}")
+
+
+def down() -> None:
+    """Stop the stack of this home: running answers end first. Also stops what a killed supervisord has left."""
+    from gateway.cli.settings import read_home
+    from gateway.cli.stopping import stop_stack
+
+    stop_stack(read_home(), say)
+
+
+def ctl(context: typer.Context) -> None:
+    """supervisorctl of this home: status, start, stop, tail, ... (`warden ctl help`)."""
+    from gateway.cli.exits import CommandFailed
+    from gateway.cli.settings import read_home
+
+    conf = read_home().supervisor_conf
+    if not conf.exists():
+        raise CommandFailed(f"{conf} is missing: this home does not run; start it with `warden up`")
+    sys.stdout.flush()
+    program = [sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c", str(conf), *context.args]
+    os.execv(sys.executable, program)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)

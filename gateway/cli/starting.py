@@ -1,0 +1,219 @@
+"""`warden up`: from a checked configuration to a stack that answers, or back to nothing.
+
+1. Refuse what would be in the way: another `warden up`, processes of an earlier stack, a port in use.
+   A home that already runs is success, and nothing is touched.
+2. Remove what a killed stack left, make the built-in model if it is wanted and missing, write the rendered
+   configuration (0600: it holds the password), start supervisord.
+3. Wait until control, gateway and http are ready (`readiness.py`), telling what is waited for.
+If step 3 fails or is interrupted, the stack is stopped again and the logs of what failed are shown.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from control.config import Config
+from control.home import Home, LockHeld, acquire_lock
+from control.supervisord import (
+    Fault,
+    RenderRefused,
+    Supervisord,
+    SupervisordFault,
+    SupervisordGone,
+    child_environment,
+    render,
+    template_path,
+)
+from control.table import Table, TableRefused
+from gateway.cli.exits import USAGE, CommandFailed
+from gateway.cli.leftovers import log_tail, remove_leftovers
+from gateway.cli.port import check_port
+from gateway.cli.processes import NAME_KEY, UP_LOCK, described, processes_of
+from gateway.cli.readiness import Failures, Missing, choose_missing, read_http_status
+from gateway.cli.settings import config_file, http_url
+from gateway.cli.stopping import stop_stack, wait_for_end
+
+OLD_LOCK_WAIT_S = 5.0
+READY_WAIT_S = 60.0
+READY_POLL_EVERY_S = 0.1
+SUPERVISORD_START_TIMEOUT_S = 30.0
+MODEL_TIMEOUT_S = 300.0
+
+Say = Callable[[str], None]
+
+
+class Stack(NamedTuple):
+    """What one `warden up` works on. `python` runs every program."""
+
+    config: Config
+    home: Home
+    env: Mapping[str, str]
+    say: Say
+    python: str = sys.executable
+
+
+def start_stack(stack: Stack, wait_s: float = READY_WAIT_S) -> None:
+    """Bring the home up and wait at most `wait_s` until it answers (0: do not wait).
+
+    Raises:
+        CommandFailed: it does not run; nothing of it is left.
+    """
+    try:
+        lock = acquire_lock(stack.home.lock_path(UP_LOCK))
+    except LockHeld as held:
+        raise CommandFailed(f"another `warden up` (pid {held.pid}) is at work on {stack.home.root}; wait for it") from None
+    with lock:
+        if is_running(stack.home):
+            stack.say(f"already running: {http_url(stack.config)} (home {stack.home.root})")
+            return
+        refuse_old_processes(stack.home, stack.say)
+        check_port(stack.config, stack.env)
+        remove_leftovers(stack.home)
+        make_built_in_model(stack)
+        try:
+            start_supervisord(stack)
+            wait_until_ready(stack, wait_s)
+        except (CommandFailed, KeyboardInterrupt):
+            stop_stack(stack.home, lambda line: None)
+            raise
+    stack.say(f"ready: {http_url(stack.config)} (home {stack.home.root})")
+
+
+def is_running(home: Home) -> bool:
+    """Does the supervisord of this home answer? One that is stopping counts as not running, its processes as old."""
+    try:
+        Supervisord(home).pid()
+    except SupervisordGone:
+        return False
+    except SupervisordFault as fault:
+        if fault.code != Fault.SHUTDOWN_STATE:
+            raise CommandFailed(f"supervisord of {home.root} refuses us: {fault}; run `warden down`") from None
+        return False
+    return True
+
+
+def refuse_old_processes(home: Home, say: Say) -> None:
+    """Wait `OLD_LOCK_WAIT_S` for what is left of an earlier stack.
+
+    Raises:
+        CommandFailed: something stays; names every process.
+    """
+    left = processes_of(home)
+    if left:
+        say(f"waiting {OLD_LOCK_WAIT_S:g} s for an earlier stack: {described(left)}")
+        left = wait_for_end(home, OLD_LOCK_WAIT_S, say)
+    if left:
+        raise CommandFailed(f"an earlier stack still holds {home.root}: {described(left)}; end it with `warden down`")
+
+
+def make_built_in_model(stack: Stack) -> None:
+    """The built-in defaults serve a model that is made on the spot, once."""
+    path = stack.config.models[0].path
+    if config_file(stack.config) is not None or os.path.exists(path):
+        return
+    stack.say(f"making the built-in model {path} (random weights: its answers are noise; it only proves the path)")
+    command = [stack.python, "-P", "-m", "workers.random_model", path, "--size", "1m"]
+    try:
+        done = subprocess.run(
+            command, env={**stack.env, **told_to_children(stack)}, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=MODEL_TIMEOUT_S, check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"making the built-in model took longer than {MODEL_TIMEOUT_S:g} s") from None
+    if done.returncode:
+        raise CommandFailed(f"the built-in model could not be made: {done.stderr.strip()[-500:]}")
+
+
+def start_supervisord(stack: Stack) -> None:
+    """Write the rendered configuration and start supervisord, which goes into the background once its socket stands."""
+    try:
+        template = template_path().read_text(encoding="utf-8")
+        environment = told_to_children(stack)
+        text = render(
+            stack.config, stack.home, stack.python, template, password=secrets.token_hex(32), environment=environment
+        )
+    except RenderRefused as refused:
+        raise CommandFailed(str(refused), USAGE) from None
+    write_private(stack.home, text)
+    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(stack.home.supervisor_conf)]
+    done = subprocess.run(
+        command, env={**stack.env, **environment, NAME_KEY: "supervisord"}, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=SUPERVISORD_START_TIMEOUT_S, check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise CommandFailed(f"supervisord did not start: {''.join(last) or f'exit code {done.returncode}'}")
+
+
+def told_to_children(stack: Stack) -> dict[str, str]:
+    """See `child_environment`."""
+    return child_environment(stack.env, Path.cwd(), stack.home, config_file(stack.config))
+
+
+def write_private(home: Home, text: str) -> None:
+    """Write the rendered configuration under a temporary name, 0600, and rename it."""
+    temporary = home.supervisor_conf.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.rename(home.supervisor_conf)
+
+
+def wait_until_ready(stack: Stack, wait_s: float) -> None:
+    """Look at the stack until nothing is missing.
+
+    Raises:
+        CommandFailed: a program is hopeless, or the time is up; with the last lines of the logs concerned.
+    """
+    deadline_s = time.monotonic() + wait_s
+    failures, told = Failures(), []
+    while wait_s > 0:
+        try:
+            facts = Supervisord(stack.home).processes()
+        except (SupervisordGone, SupervisordFault) as error:
+            raise CommandFailed(_with_logs(stack.home, f"supervisord ended: {error}", ["supervisord"])) from None
+        hopeless = failures.hopeless(facts)
+        if hopeless:
+            reasons = "; ".join(f"{name} {why}" for name, why in sorted(hopeless.items()))
+            raise CommandFailed(_with_logs(stack.home, reasons, sorted(hopeless)))
+        missing = choose_missing(facts, read_table(stack.home), read_http_status(stack.config), time.monotonic_ns())
+        if not missing:
+            return
+        if time.monotonic() > deadline_s:
+            text = f"not ready after {wait_s:g} s: {_listed(missing)}"
+            raise CommandFailed(_with_logs(stack.home, text, [entry.program for entry in missing]))
+        programs = [entry.program for entry in missing]
+        if programs != told:
+            stack.say(f"waiting: {_listed(missing)}")
+            told = programs
+        time.sleep(READY_POLL_EVERY_S)
+
+
+def read_table(home: Home):
+    """A snapshot of the table, None while there is none that can be read."""
+    try:
+        table = Table.open(home.table)
+    except TableRefused:
+        return None
+    try:
+        return table.snapshot()
+    finally:
+        table.close()
+
+
+def _listed(missing: list[Missing]) -> str:
+    return ", ".join(f"{entry.program} {entry.lacks}" for entry in missing)
+
+
+def _with_logs(home: Home, line: str, programs: list[str]) -> str:
+    parts = [line]
+    for program in programs:
+        tail = log_tail(home, program)
+        parts.append(f"--- last lines of {program} ---\n{tail}" if tail else f"--- {program} wrote no log ---")
+    return "\n".join(parts)

@@ -1,0 +1,196 @@
+"""The client library of the gateway: `GatewayClient` for asyncio, `BlockingClient` without it, with the same meaning.
+
+Guarantees: those of `exchange`; one DEALER socket per client object; no task per request or token, since one reader
+hands the events of a frame (all that one turn of the gateway had) to the answers they belong to. Any event loop that
+has `add_reader` will do, uvloop too. Refused: use of one client object from two threads or two event loops.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+
+import zmq
+
+from gateway import protocol
+from gateway.blocking_client import BlockingClient
+from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
+from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
+from gateway.protocol import Accepted, Done, ModelInfo, Progress, Result, StatsInfo, Tokens
+
+__all__ = ["CONNECT_WITHIN_S", "Answer", "BlockingClient", "GatewayClient", "GatewayError"]
+
+
+class Answer(Inbox):
+    """The events of one request, as an async iterator. Ends after Done or Result; raises GatewayError."""
+
+    def __init__(self, client: "GatewayClient", request_id: str) -> None:
+        super().__init__()
+        self.id = request_id
+        self._client = client
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __aiter__(self) -> "Answer":
+        return self
+
+    async def __anext__(self) -> Answered:
+        while (event := self.take()) is None:
+            if self.ended:
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return event
+
+    def leave(self) -> None:
+        """Nobody reads on: the request is cancelled unless it has ended, and whoever waits for an event stops."""
+        self.ended = True
+        self.events.clear()
+        self._client.leave(self.id)
+        self.wake()
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class GatewayClient:
+    """`async with GatewayClient(endpoint) as client: async for event in client.generate(prompt=...): ...`"""
+
+    def __init__(self, endpoint: str, submit_max_bytes: int = protocol.BODY_MAX_BYTES) -> None:
+        self.endpoint = endpoint
+        self.submit_max_bytes = submit_max_bytes  # the gateway cuts a client that sends more than its own limit
+        self.exchange = self._new_exchange()
+        self._ids = map(str, itertools.count(1))
+        self._socket: zmq.Socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn: asyncio.Handle | None = None
+        self._tick: asyncio.TimerHandle | None = None
+        self._welcomed: asyncio.Event = asyncio.Event()
+
+    def _new_exchange(self) -> Exchange:
+        return Exchange(self.endpoint, time.monotonic(), self.submit_max_bytes)
+
+    @property
+    def epoch(self) -> int:
+        """Of the gateway that answered last; 0 before the first answer."""
+        return self.exchange.epoch
+
+    async def start(self, *, wait: bool = True) -> None:
+        """Connect. With `wait` the gateway must answer within CONNECT_WITHIN_S.
+
+        Without it, requests that find no gateway end with `gateway_unavailable` after `exchange.ACCEPTED_WITHIN_S`.
+
+        Raises:
+            GatewayError: `gateway_unavailable`; the client is closed again.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.exchange = self._new_exchange()
+        self._socket = open_socket(self.endpoint)
+        self._loop.add_reader(self._socket.fd, self._on_turn)
+        self._schedule()
+        if not wait:
+            return
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                await self._welcomed.wait()
+        except TimeoutError:
+            await self.close()
+            raise self.exchange.unavailable(CONNECT_WITHIN_S) from None
+
+    async def close(self) -> None:
+        """Give everything up; the gateway cancels what is outstanding when it sees that this client is gone."""
+        for handle in (self._turn, self._tick):
+            if handle is not None:
+                handle.cancel()
+        self._turn = self._tick = None
+        if self._socket is not None and self._loop is not None:
+            self._loop.remove_reader(self._socket.fd)
+            self._socket.close()
+            self._socket = None
+
+    async def __aenter__(self) -> "GatewayClient":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- questions --------------------------------------------------------------------------------------------
+
+    def ask(self, **fields: object) -> Answer:
+        """Submit (fields of `protocol.Submit` but id). Whoever stops reading before the end must `leave()`."""
+        return self._ask(protocol.Submit(next(self._ids), **fields))
+
+    async def generate(self, **fields: object) -> AsyncIterator[Accepted | Progress | Tokens | Done]:
+        """Fields of `protocol.Submit` but id. Leaving the iterator early cancels. Raises: GatewayError."""
+        answer = self.ask(**fields)
+        try:
+            async for event in answer:
+                yield event
+        finally:
+            answer.leave()
+
+    def ask_load(self, model: str) -> Answer:
+        """Load without asking: Progress events, then one Result that holds a ModelInfo. Leaving does not unload."""
+        return self._ask(protocol.LoadModel(next(self._ids), model))
+
+    async def load(self, model: str) -> ModelInfo:
+        return protocol.decode_model(await self._result(self.ask_load(model)))
+
+    async def list_models(self) -> list[ModelInfo]:
+        return protocol.decode_models(await self._result(self._ask(protocol.ListModels(next(self._ids)))))
+
+    async def show(self, model: str) -> ModelInfo:
+        return protocol.decode_model(await self._result(self._ask(protocol.Show(next(self._ids), model))))
+
+    async def stats(self) -> StatsInfo:
+        return protocol.decode_stats(await self._result(self._ask(protocol.Stats(next(self._ids)))))
+
+    async def _result(self, answer: Answer) -> bytes:
+        try:
+            async for event in answer:
+                if isinstance(event, Result):
+                    return event.value
+        finally:
+            answer.leave()
+        raise AssertionError("an answer ends with a result or an error")
+
+    def _ask(self, question: Question) -> Answer:
+        if self._socket is None:
+            raise GatewayError("gateway_unavailable", f"the client of {self.endpoint} is not started; call start()")
+        answer = Answer(self, question.id)
+        self.exchange.ask(question, answer, time.monotonic())
+        self._schedule()
+        return answer
+
+    def leave(self, request_id: str) -> None:
+        self.exchange.leave(request_id)
+        self._schedule()
+
+    # -- turns ------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if self._turn is None and self._socket is not None and self._loop is not None:
+            self._turn = self._loop.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        if self._socket is None or self._loop is None:
+            return
+        more = pump(self._socket, self.exchange)
+        if self.exchange.epoch:
+            self._welcomed.set()
+        if more:
+            self._schedule()
+        if self._tick is None and self.exchange.waits:
+            self._tick = self._loop.call_later(TICK_EVERY_S, self._on_tick)
+
+    def _on_tick(self) -> None:
+        self._tick = None
+        self.exchange.on_tick(time.monotonic())
+        self._on_turn()

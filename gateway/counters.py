@@ -1,0 +1,119 @@
+"""The gateway's counters: counted here, published to the shared table once a turn, never read back.
+
+Words of one gateway epoch start at 0. `running` and `queued` come from admission, so that there is one truth; the
+rest is counted at the event. `admitted = finished + failed + cancelled + displaced + expired + queued + running`
+holds after each turn (tests add it up against what clients saw).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from control.table import GatewayWords, RowGateway, Table
+from gateway import protocol
+
+if TYPE_CHECKING:
+    from gateway.dispatcher import Dispatcher
+    from gateway.requests import Request
+
+NS = 1_000_000_000
+WAIT_WEIGHT = 0.1  # of the newest wait in the moving mean
+ENDS_COUNTED_ELSEWHERE = ("displaced", "queue_deadline")
+
+
+@dataclass(slots=True)
+class RowCounts:
+    dispatched: int = 0
+    finished: int = 0
+    last_dispatch: float = 0.0
+
+
+class Counters:
+    def __init__(self, epoch: int, slugs: list[str]) -> None:
+        self.epoch = epoch
+        self.admitted = [0, 0, 0]
+        self.finished = self.failed = self.cancelled = 0
+        self.rejected = self.displaced = self.expired = self.retried = 0
+        self.dropped_frames = self.tokens_out = 0
+        self.mean_wait_ms = [0.0, 0.0, 0.0]
+        self.rows = {slug: RowCounts() for slug in slugs}
+
+    def on_dispatch(self, request: Request, now: float) -> None:
+        row = self.rows[request.ticket.target]
+        row.dispatched += 1
+        row.last_dispatch = now
+        wait_ms = (now - request.ticket.arrived) * 1000
+        mean = self.mean_wait_ms[request.ticket.priority]
+        self.mean_wait_ms[request.ticket.priority] = mean + WAIT_WEIGHT * (wait_ms - mean)
+
+    def on_not_started(self, request: Request) -> None:
+        """The row no longer holds the job: it counts as finished there, and the request goes on."""
+        self.rows[request.ticket.target].finished += 1
+
+    def on_end(self, request: Request, event: protocol.Done | protocol.Error) -> None:
+        if request.worker:
+            self.rows[request.ticket.target].finished += 1
+        if isinstance(event, protocol.Error):
+            self.failed += event.code not in ENDS_COUNTED_ELSEWHERE
+        elif event.finish_reason == "cancelled":
+            self.cancelled += 1
+        else:
+            self.finished += 1
+
+
+class Publisher:
+    """Writes the counters of a dispatcher into the table, if they changed."""
+
+    def __init__(self, table: Table, d: Dispatcher, pid: int) -> None:
+        self._d = d
+        self._pid = pid
+        self._gateway = table.writer(GatewayWords)
+        rows = {slug: table.find_row(slug) for slug in d.counters.rows}
+        self._rows = {slug: table.writer(RowGateway, row) for slug, row in rows.items() if row is not None}
+        self._last: dict[str, tuple[int, ...]] = {}
+
+    def publish(self, now: float) -> None:
+        """One turn's words. `now` is monotonic seconds and becomes the heartbeat."""
+        self._gateway.set(**self._gateway_words(now))
+        self._gateway.flush()
+        for slug, writer in self._rows.items():
+            words = self._row_words(slug)
+            values = tuple(words.values())
+            if self._last.get(slug) != values:
+                writer.set(**words)
+                writer.flush()
+                self._last[slug] = values
+
+    def _gateway_words(self, now: float) -> dict[str, int]:
+        d, c = self._d, self._d.counters
+        words = {"epoch": c.epoch, "heartbeat_ns": int(now * NS), "pid": self._pid}
+        for name, by_class in (("running", d.admission.running), ("queued", d.admission.queued),
+                               ("admitted", c.admitted)):
+            for priority, count in zip(protocol.PRIORITIES, by_class, strict=True):
+                words[f"{name}_{priority}"] = count
+        for name in ("finished", "failed", "cancelled", "rejected", "displaced", "expired", "retried",
+                     "dropped_frames"):
+            words[name] = getattr(c, name)
+        return words
+
+    def _row_words(self, slug: str) -> dict[str, int]:
+        d = self._d
+        counts = d.counters.rows[slug]
+        worker = d.gates.by_slug.get(slug)
+        high, medium, low, oldest = d.admission.waiting(slug)
+        loads = d.desk.waiting_for_load(slug)
+        since = min((t for t in (oldest, loads[1]) if t is not None), default=None)
+        return {
+            "epoch": d.epoch,
+            "incarnation": worker.incarnation if worker else 0,
+            "gate": int(slug in d.opened_at),
+            "dispatched": counts.dispatched,
+            "finished": counts.finished,
+            "waiting_high": high,
+            "waiting_medium": medium + loads[0],
+            "waiting_low": low,
+            "oldest_wait_since_ns": int(since * NS) if since is not None else 0,
+            "last_dispatch_ns": int(counts.last_dispatch * NS),
+            "use_count": counts.dispatched,
+        }

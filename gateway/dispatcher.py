@@ -1,0 +1,257 @@
+"""The one dispatcher: the life of every request from its submit to its one terminal event.
+
+Theory
+------
+All state is owned by one loop (`gateway/__main__.py`), which calls `start_turn`, then an `on_<event>` per frame, then
+`on_tick`. Decisions are asked from `admission` (who goes next) and `gate` (may this model take a job); the outcome
+leaves through `Fanout` (clients) and `Effects` (workers, control, the table). What workers answer is read in
+`worker_side`; questions that are no request for tokens are answered by `desk`.
+
+Guarantees
+1. Every admitted request gets exactly one terminal event: `end` is the only place that says one, and it forgets it.
+2. A job goes to a worker only through an open gate, worked out in this turn.
+3. A client that is gone frees its slots: queued requests at once, running ones when the worker confirms the cancel.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from control import messages
+from control.config import Config
+from control.states import PROCESS_ENDED, Phase
+from control.table import RowControl, RowWorker
+from gateway import protocol, waiting
+from gateway.admission import Admission, Limits, QueuedDisplacing, QueueFull
+from gateway.counters import Counters
+from gateway.desk import Desk
+from gateway.fanout import Fanout, Lost
+from gateway.gate import Gates
+from gateway.requests import Refusal, Request, make_request
+from gateway.worker_side import WorkerSide
+from workers import protocol as jobs
+
+PROGRESS_EVERY_S = 2.0
+
+
+class Effects(Protocol):
+    """Everything the dispatcher can do to the world besides talking to clients."""
+
+    def to_worker(self, identity: bytes, message: msgspec.Struct) -> bool:
+        """False: the worker is gone, or does not read."""
+
+    def to_control(self, message: msgspec.Struct) -> None: ...
+
+    def read_row(self, slug: str) -> RowControl | None: ...
+
+    def read_worker(self, slug: str) -> RowWorker | None: ...
+
+    def note(self, event: str, **facts: object) -> None:
+        """One line in the journal."""
+
+
+class Dispatcher:
+    def __init__(self, config: Config, epoch: int, fanout: Fanout, effects: Effects,
+                 draw_seed: Callable[[], int]) -> None:
+        self.config = config
+        self.epoch = epoch
+        self.boot_id = 0
+        self.fanout = fanout
+        self.effects = effects
+        self.draw_seed = draw_seed
+        self.gates = Gates(epoch)
+        self.admission = Admission(Limits(config.max_running, config.max_queued, config.reserved_high,
+                                          config.aging_s, config.queue_deadline_s))
+        self.rate = self.admission.rate
+        self.counters = Counters(epoch, [m.slug for m in config.models])
+        self.desk = Desk(self)
+        self.worker_side = WorkerSide(self)
+        self.requests: dict[int, Request] = {}
+        self.by_id: dict[tuple[bytes, str], Request] = {}
+        self.opened_at: dict[str, float] = {}  # since when each open gate is open
+        self._numbers = 0
+
+    # -- clients ---------------------------------------------------------------------------------------------
+
+    def on_client(self, client: bytes, frame: bytes, now: float) -> None:
+        try:
+            message = protocol.decode_from_client(frame)
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as problem:
+            self.counters.dropped_frames += 1
+            self._say_error(client, read_id(frame), "invalid_request", str(problem))
+            return
+        match message:
+            case protocol.Submit():
+                self.on_submit(client, message, now)
+            case protocol.Cancel():
+                request = self.by_id.get((client, message.id))
+                if request is not None:
+                    self.cancel(request, now)
+            case protocol.Hello():
+                self.fanout.open(client, batch=message.batch)
+                self.fanout.say(client, self.desk.welcome())
+            case _:
+                self.desk.on_question(client, message, now)
+
+    def on_submit(self, client: bytes, submit: protocol.Submit, now: float) -> None:
+        try:
+            if (client, submit.id) in self.by_id:
+                raise Refusal("duplicate_id", f"id: {submit.id!r} is already in use by a request of this client")
+            self._numbers += 1
+            request = make_request(submit, client, self.config, number=self._numbers, now=now,
+                                   draw_seed=self.draw_seed)
+            self.desk.refuse_if_unavailable(request.model.slug)
+            self.pump(now)  # what may run does so before the newcomer is measured against the queue limit
+            self._admit(request, now)
+        except Refusal as refusal:
+            self.counters.rejected += 1
+            self._say_error(client, submit.id, refusal.code, refusal.message, refusal.retry_after_s)
+
+    def _admit(self, request: Request, now: float) -> None:
+        outcome = self.admission.submit(request.ticket, now)
+        if isinstance(outcome, QueueFull):
+            limits = self.admission.limits
+            raise Refusal("queue_full", f"server busy: {limits.max_running} running and {limits.max_queued} waiting",
+                          self._retry_after_s(request.ticket.target, now))
+        self.requests[request.ticket.id] = self.by_id[request.client, request.id] = request
+        self.counters.admitted[request.ticket.priority] += 1
+        if isinstance(outcome, QueuedDisplacing):
+            self.counters.displaced += 1
+            victim = self.requests[outcome.victim.id]
+            self.end_in_error(victim, "displaced", "a request of a higher class took this place in the queue",
+                               self._retry_after_s(victim.ticket.target, now))
+        self.fanout.say(request.client, protocol.Accepted(
+            request.id, self.epoch, request.model.name, request.ticket.priority.name.lower(), outcome.position))
+        if request.ticket.target not in self.opened_at:
+            self.effects.to_control(messages.Want(messages.VERSION, request.ticket.target))
+        self.pump(now)
+
+    def cancel(self, request: Request, now: float) -> None:
+        """The caller no longer wants the answer."""
+        if self.admission.cancel(request.ticket.id) == "queued":
+            self.end_cancelled(request, now)
+            return
+        if not request.cancelling:
+            request.cancelling = True
+            worker = self.gates.by_identity.get(request.worker)
+            if worker is not None:
+                self.effects.to_worker(worker.identity, jobs.Cancel(
+                    jobs.VERSION, self.epoch, worker.incarnation, request.ticket.id, request.attempt))
+
+    def on_client_lost(self, client: bytes, how: Lost, now: float) -> None:
+        for request in [r for r in self.requests.values() if r.client == client]:
+            self.cancel(request, now)
+        self.desk.forget_client(client)
+        if how is Lost.TOO_SLOW:
+            self.effects.note("client_cut", client=client.hex(), reason=how.value)
+
+    # -- the queue -------------------------------------------------------------------------------------------
+
+    def start_turn(self, now: float) -> None:
+        """Work every gate out anew (2), and let go of workers that control knows to be dead."""
+        for slug, worker in list(self.gates.by_slug.items()):
+            row = self.effects.read_row(slug)
+            if row is not None and row.incarnation >= worker.incarnation and row.phase in PROCESS_ENDED:
+                self.worker_side.on_lost(worker, "its process ended", now)
+                continue
+            places = self.gates.places(slug, row, now)
+            self.admission.set_places(slug, places)
+            if not places:
+                self.opened_at.pop(slug, None)
+            elif slug not in self.opened_at:
+                self.opened_at[slug] = now
+                self.desk.on_gate_open(slug)
+
+    def pump(self, now: float) -> None:
+        """Dispatch as long as admission has somebody to go."""
+        while (ticket := self.admission.next(now)) is not None:
+            request = self.requests[ticket.id]
+            if not self._dispatch(request, now):
+                self.admission.set_places(ticket.target, 0)
+                self.admission.requeue(ticket, now)
+
+    def _dispatch(self, request: Request, now: float) -> bool:
+        worker = self.gates.by_slug[request.ticket.target]
+        request.attempt += 1
+        sent = self.effects.to_worker(worker.identity, jobs.Job(
+            jobs.VERSION, self.epoch, worker.incarnation, request.ticket.id, request.attempt, request.messages,
+            request.prompt, request.tokens, request.sampling, request.max_tokens, request.stop))
+        if not sent:
+            request.attempt -= 1
+            return False
+        request.worker, request.accepted, request.dispatched_at = worker.identity, False, now
+        request.load_ms = max(0.0, self.opened_at[request.ticket.target] - request.ticket.arrived) * 1000
+        self.counters.on_dispatch(request, now)
+        return True
+
+    def requeue(self, request: Request, now: float) -> None:
+        request.worker, request.accepted = b"", False
+        self.counters.on_not_started(request)
+        self.admission.requeue(request.ticket, now)
+        self.effects.to_control(messages.Want(messages.VERSION, request.ticket.target))
+
+    # -- control and time ------------------------------------------------------------------------------------
+
+    def on_control(self, message: messages.ModelState, now: float) -> None:
+        """A row changed. The table is the truth (`start_turn` reads it); this brings the reason, for people."""
+        self.desk.states[message.slug] = message
+
+    def on_tick(self, now: float) -> None:
+        for ticket in self.admission.expire(now):
+            self.counters.expired += 1
+            self.end_in_error(self.requests[ticket.id], "queue_deadline",
+                               f"not started within {self.config.queue_deadline_s:g} s", 1.0)
+        waiters = [r for r in self.requests.values() if not r.worker]
+        refusals = {slug: self.desk.unavailable(slug) for slug in {r.ticket.target for r in waiters}}
+        for request in waiters:
+            refusal = refusals[request.ticket.target]
+            if refusal is not None:
+                self.admission.cancel(request.ticket.id)
+                self.end_in_error(request, refusal.code, refusal.message, refusal.retry_after_s)
+            elif now - max(request.told_at, request.ticket.arrived) >= PROGRESS_EVERY_S:
+                request.told_at = now
+                self.fanout.say(request.client, waiting.make_progress(self, request, now))
+        self.desk.on_tick(now)
+        self.worker_side.on_tick(now)
+        self.pump(now)
+
+    def _retry_after_s(self, slug: str, now: float) -> float:
+        return self.rate.retry_after_s(self.admission.queued_total, waiting.load_remaining_s(self, slug), now)
+
+    def stop(self) -> None:
+        """This gateway is leaving: nobody is left without a word."""
+        for request in list(self.requests.values()):
+            self.end_in_error(request, "gateway_unavailable", "the gateway is stopping; ask again", 1.0)
+
+    # -- ends ------------------------------------------------------------------------------------------------
+
+    def _say_error(self, client: bytes, request_id: str, code: str, message: str, retry_after_s: float = 0.0) -> None:
+        status = protocol.ERRORS[code].status
+        self.fanout.say(client, protocol.Error(request_id, code, message, status, retry_after_s))
+
+    def end(self, request: Request, event: protocol.Done | protocol.Error) -> None:
+        """The only place that ends a request (1)."""
+        del self.requests[request.ticket.id], self.by_id[request.client, request.id]
+        if request.worker:
+            self.admission.finish(request.ticket.id)
+        self.counters.on_end(request, event)
+        self.fanout.say(request.client, event)
+
+    def end_in_error(self, request: Request, code: str, message: str, retry_after_s: float = 0.0) -> None:
+        self.end(request, protocol.Error(request.id, code, message, protocol.ERRORS[code].status, retry_after_s))
+
+    def end_cancelled(self, request: Request, now: float) -> None:
+        self.end(request, waiting.make_done(request, None, now))
+
+
+def read_id(frame: bytes) -> str:
+    """The id of a frame that is otherwise wrong, so that its sender can tell which one; "" if there is none."""
+    try:
+        return msgspec.msgpack.decode(frame, type=_OnlyId).id
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+class _OnlyId(msgspec.Struct):
+    id: str = ""

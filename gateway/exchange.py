@@ -1,0 +1,234 @@
+"""What one client of the gateway has outstanding, and what each frame means for it. Both faces in `client` drive it.
+
+Theory
+------
+The client says hello before anything else, and again whenever nothing came for HELLO_EVERY_S while something is
+outstanding. A gateway that was restarted is noticed by the *newer epoch* in what it answers, never by
+silence: a silent gateway may just be stopped, and asking twice would make it work twice.
+
+Guarantees
+1. Each request ends exactly once: by `Done`, `Result` or `GatewayError`. What comes later for its id is dropped.
+2. When a new gateway is noticed, requests that it has not accepted are submitted again under the same id if no token
+   was seen; those with tokens end with `gateway_unavailable`, since this client cannot continue an answer.
+   A request may therefore see `Accepted` twice. The answer to a copy too many (`duplicate_id`) is dropped.
+3. A request that left early is cancelled, also when its `Accepted` comes after that.
+4. Waiting is bounded: ACCEPTED_WITHIN_S for the first answer, SILENCE_MAX_S for a gateway that says nothing at all.
+
+Refused: continuing an answer in another gateway epoch, and a request too large for one frame.
+No socket and no clock: frames to send stand in `outbox`, `now` is an argument.
+"""
+
+import math
+from collections import deque
+
+import msgspec
+
+from gateway import protocol
+from gateway.protocol import Accepted, Done, Error, Progress, Result, Tokens, Welcome
+
+HELLO_EVERY_S = 1.0
+ACCEPTED_WITHIN_S = 15.0
+SILENCE_MAX_S = 30.0
+RETRY_AFTER_RESTART_S = 3.0  # a gateway that died is back within that
+OUTSTANDING_MAX = 10_000  # requests
+OUTBOX_MAX_FRAMES = 20_000
+UNREAD_MAX_CHARS = 1024 * 1024  # of one request; its reader is then too slow and the request is cancelled
+EVENT_COST_CHARS = 64  # what an event counts besides its tokens
+TOKEN_COST_CHARS = 8
+
+HELLO = protocol.encode(protocol.Hello(batch=True))
+Question = protocol.Submit | protocol.ListModels | protocol.Show | protocol.Stats | protocol.LoadModel
+Answered = Accepted | Progress | Tokens | Done | Result
+decode_frame = msgspec.msgpack.Decoder(protocol.Event | list[protocol.Event]).decode
+
+
+class GatewayError(Exception):
+    """A request ended in an error. `code` is a key of `protocol.ERRORS`; `retry_after_s` 0 means: not known."""
+
+    def __init__(self, code: str, message: str, retry_after_s: float = 0.0, status: int = 0) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.status = status or protocol.ERRORS[code].status
+
+
+def cost_chars(event: Answered | GatewayError) -> int:
+    if isinstance(event, Tokens):
+        return EVENT_COST_CHARS + len(event.text) + TOKEN_COST_CHARS * len(event.ids)
+    return EVENT_COST_CHARS
+
+
+class Inbox:
+    """The events of one request that its reader has not taken yet, at most UNREAD_MAX_CHARS of them."""
+
+    def __init__(self) -> None:
+        self.events: deque[Answered | GatewayError] = deque()
+        self.ended = False
+        self._unread_chars = 0
+
+    def put(self, event: Answered | GatewayError) -> bool:
+        """False: the event was not kept, since the reader is too slow. Errors are always kept."""
+        if self._unread_chars + cost_chars(event) > UNREAD_MAX_CHARS and isinstance(event, Tokens):
+            return False
+        self._unread_chars += cost_chars(event)
+        self.events.append(event)
+        self.ended = isinstance(event, Done | Result | GatewayError)
+        self.wake()
+        return True
+
+    def take(self) -> Answered | None:
+        """The oldest event, None if there is none now. Raises: GatewayError if the request ended so."""
+        if not self.events:
+            return None
+        event = self.events.popleft()
+        if isinstance(event, GatewayError):
+            raise event
+        self._unread_chars -= cost_chars(event)
+        return event
+
+    def wake(self) -> None:
+        """Something was put. For the asyncio face to wake its reader."""
+
+
+class Outstanding:
+    """One request between its submit and its end."""
+
+    __slots__ = ("accepted", "has_tokens", "inbox", "question", "resubmitted", "since")
+
+    def __init__(self, question: Question, inbox: Inbox, now: float) -> None:
+        self.question = question
+        self.inbox = inbox
+        self.since = now
+        self.accepted = False  # by the gateway that is known now
+        self.has_tokens = False
+        self.resubmitted = False
+
+
+class Exchange:
+    def __init__(self, endpoint: str, now: float, submit_max_bytes: int = protocol.BODY_MAX_BYTES) -> None:
+        self.endpoint = endpoint
+        self.submit_max_bytes = submit_max_bytes
+        self.epoch = 0  # 0: no gateway has answered yet
+        self.version = ""
+        self.outbox: deque[bytes] = deque([HELLO])
+        self.dropped_frames = 0
+        self._outstanding: dict[str, Outstanding] = {}
+        self._heard_at = now
+        self._hello_at = now
+
+    @property
+    def waits(self) -> bool:
+        """Something is expected from the gateway, so `on_tick` must be called from time to time."""
+        return bool(self._outstanding) or not self.epoch
+
+    # -- the caller's side ------------------------------------------------------------------------------------
+
+    def ask(self, question: Question, inbox: Inbox, now: float) -> None:
+        """Send `question`; its events go to `inbox`. Raises: GatewayError `queue_full`, `body_too_large`."""
+        if len(self._outstanding) >= OUTSTANDING_MAX or len(self.outbox) >= OUTBOX_MAX_FRAMES:
+            raise GatewayError("queue_full", f"this client has {len(self._outstanding)} requests outstanding already; "
+                               f"the limit is {OUTSTANDING_MAX}", RETRY_AFTER_RESTART_S)
+        frame = protocol.encode(question)
+        if len(frame) > self.submit_max_bytes:
+            raise GatewayError("body_too_large", f"the request has {len(frame)} bytes; the limit is "
+                               f"{self.submit_max_bytes} (setting body_max_bytes)")
+        self._outstanding[question.id] = Outstanding(question, inbox, now)
+        self.outbox.append(frame)
+
+    def leave(self, request_id: str) -> None:
+        """Nobody reads this request any more: cancel it unless it has ended."""
+        if self._outstanding.pop(request_id, None) is not None:
+            self._cancel(request_id)
+
+    def _cancel(self, request_id: str) -> None:
+        self.outbox.append(protocol.encode(protocol.Cancel(request_id)))
+
+    def _end(self, request_id: str, error: GatewayError) -> None:
+        self._outstanding.pop(request_id).inbox.put(error)
+
+    # -- the gateway's side -----------------------------------------------------------------------------------
+
+    def on_frame(self, frame: bytes, now: float) -> None:
+        try:
+            events = decode_frame(frame)
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+            self.dropped_frames += 1
+            return
+        self._heard_at = now
+        for event in events if isinstance(events, list) else (events,):
+            if isinstance(event, Welcome):
+                self.on_welcome(event, now)
+            else:
+                self.on_event(event, now)
+
+    def on_welcome(self, welcome: Welcome, now: float) -> None:
+        self.version = welcome.version
+        self._see_epoch(welcome.epoch, now)
+
+    def _see_epoch(self, epoch: int, now: float, but: str = "") -> None:
+        """A newer epoch is a new gateway, an older one a late word of a gateway that is gone."""
+        known, self.epoch = self.epoch, max(epoch, self.epoch)
+        if self.epoch > known > 0:
+            self.on_new_gateway(now, but)
+
+    def on_new_gateway(self, now: float, but: str) -> None:
+        """Guarantee 2. `but` is a request of which the new gateway is known to have it."""
+        self._say_hello(now)  # so that it sends arrays of events
+        for request_id, request in list(self._outstanding.items()):
+            if request_id == but:
+                continue
+            if request.has_tokens:
+                self._end(request_id, GatewayError(
+                    "gateway_unavailable", "the gateway restarted in mid-answer; ask again", RETRY_AFTER_RESTART_S))
+                continue
+            request.accepted, request.resubmitted, request.since = False, True, now
+            self.outbox.append(protocol.encode(request.question))
+
+    def on_event(self, event: Answered | Error, now: float) -> None:
+        request = self._outstanding.get(event.id)
+        if request is None:
+            if isinstance(event, Accepted):
+                self._cancel(event.id)
+            return
+        if isinstance(event, Accepted):
+            self._see_epoch(event.epoch, now, but=event.id)
+            request.accepted = True
+        elif isinstance(event, Error):
+            if event.code == "duplicate_id" and request.resubmitted:
+                request.accepted = True
+                return
+            self._end(event.id, GatewayError(event.code, event.message, event.retry_after_s, event.status))
+            return
+        elif isinstance(event, Tokens):
+            request.has_tokens = True
+        else:
+            request.accepted = True
+        if not request.inbox.put(event):
+            self._end(event.id, GatewayError("slow_reader", f"{UNREAD_MAX_CHARS} characters of the answer wait unread"))
+            self._cancel(event.id)
+        elif request.inbox.ended:
+            del self._outstanding[event.id]
+
+    # -- time -------------------------------------------------------------------------------------------------
+
+    def on_tick(self, now: float) -> None:
+        """Say hello if it is time, and end what waited too long (4)."""
+        if self.waits and now - max(self._heard_at, self._hello_at) >= HELLO_EVERY_S:
+            self._say_hello(now)
+        for request_id, request in list(self._outstanding.items()):
+            silent_s = now - max(self._heard_at, request.since)
+            unanswered_s = silent_s if isinstance(request.question, protocol.LoadModel) else now - request.since
+            if silent_s > SILENCE_MAX_S or (unanswered_s > ACCEPTED_WITHIN_S and not request.accepted):
+                self._end(request_id, self.unavailable(max(silent_s, unanswered_s)))
+                self._cancel(request_id)
+
+    def unavailable(self, waited_s: float) -> GatewayError:
+        return GatewayError(
+            "gateway_unavailable", f"no answer from the gateway at {self.endpoint} for {math.floor(waited_s)} s; "
+            "`warden ctl status` shows whether it runs, `warden up` starts it", RETRY_AFTER_RESTART_S)
+
+    def _say_hello(self, now: float) -> None:
+        self._hello_at = now
+        if not self.outbox or self.outbox[0] != HELLO:
+            self.outbox.appendleft(HELLO)

@@ -1,0 +1,102 @@
+"""The gate of each model: may a job be sent to its worker right now?
+
+Theory
+------
+The gate is level-triggered: it is worked out anew from facts at every look and never remembered. It is open only if
+
+1. a worker said hello to *this* gateway epoch (so the jobs of an older gateway are dropped there),
+2. that worker is the incarnation that control has welcomed on the row (the table's word, read now),
+3. no fence stands on the row (fence id equals the cleared one),
+4. the worker calls itself READY,
+5. it was heard within HEARD_WITHIN_S and owes no ACCEPT.
+
+An unreadable row is a shut gate: unknown means "no". Shutting costs a wait; a wrong opening would cost an answer.
+Pure: facts and `now` come in, nothing is touched.
+"""
+
+from dataclasses import dataclass
+
+from control.states import Phase
+from control.table import RowControl
+from workers import protocol as jobs
+
+HEARD_WITHIN_S = 3.0
+
+
+@dataclass(slots=True)
+class WorkerSeen:
+    """What one worker process has told this gateway. `heard_at` is monotonic seconds."""
+
+    identity: bytes
+    slug: str
+    incarnation: int
+    pid: int
+    phase: int
+    batch_max: int
+    context_length: int
+    load_ms: int
+    epoch_known: int
+    heard_at: float
+    suspect: bool = False  # owes an ACCEPT; cleared by the next frame that proves it reads its jobs
+    active: int = 0
+
+
+class Gates:
+    """All workers this gateway epoch knows: at most one per model, the one with the highest incarnation."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.by_slug: dict[str, WorkerSeen] = {}
+        self.by_identity: dict[bytes, WorkerSeen] = {}
+
+    def on_hello(self, identity: bytes, hello: jobs.Hello, now: float) -> WorkerSeen | None:
+        """Take a hello in. Returns the worker it replaces (its jobs are lost), or None.
+
+        A hello of an older incarnation than the one known is ignored: that process is dead or about to be.
+        """
+        known = self.by_slug.get(hello.slug)
+        if known is not None and hello.incarnation < known.incarnation:
+            return None
+        replaced = None
+        if known is not None and known.identity != identity:
+            self.forget(known)
+            replaced = known
+        worker = WorkerSeen(
+            identity,
+            hello.slug,
+            hello.incarnation,
+            hello.pid,
+            hello.phase,
+            hello.batch_max,
+            hello.context_length,
+            hello.load_ms,
+            hello.epoch_known,
+            now,
+        )
+        self.by_slug[hello.slug] = self.by_identity[identity] = worker
+        return replaced
+
+    def forget(self, worker: WorkerSeen) -> None:
+        """The process is gone, or replaced."""
+        if self.by_slug.get(worker.slug) is worker:
+            del self.by_slug[worker.slug]
+        self.by_identity.pop(worker.identity, None)
+
+    def why_shut(self, slug: str, row: RowControl | None, now: float) -> str:
+        """The first of the numbered reasons that shuts this gate; "" if it is open."""
+        worker = self.by_slug.get(slug)
+        if worker is None or worker.epoch_known != self.epoch:
+            return "no hello"  # 1
+        if row is None or row.incarnation != worker.incarnation or row.phase != Phase.ALIVE:
+            return "not the welcomed incarnation"  # 2
+        if row.fence_id != row.fence_cleared:
+            return "fenced"  # 3
+        if worker.phase != Phase.READY:
+            return "not ready"  # 4
+        if worker.suspect or now - worker.heard_at > HEARD_WITHIN_S:
+            return "silent"  # 5
+        return ""
+
+    def places(self, slug: str, row: RowControl | None, now: float) -> int:
+        """How many jobs the model may hold now: its batch size, or 0 while the gate is shut."""
+        return 0 if self.why_shut(slug, row, now) else self.by_slug[slug].batch_max

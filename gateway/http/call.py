@@ -1,0 +1,215 @@
+"""One HTTP request and its answer: reading the body within limits, typed decoding, replies, errors, and leaving.
+
+`Endpoint` is where every route begins and every error ends: a handler raises `Problem` or lets a `GatewayError` pass,
+and the caller sees it in its dialect. Raw ASGI, so that a token costs one `send` and nothing else.
+
+Limits: body size before and while reading, BODY_IDLE_S between two pieces of a body, BODY_WITHIN_S for all of it,
+SEND_WITHIN_S for a caller that does not read: it is cut off.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple, TypeVar
+
+import msgspec
+from starlette.types import Message, Receive, Scope, Send
+
+from control.config import Config
+from gateway.client import GatewayClient, GatewayError
+from gateway.http.errors import Problem, error_body, error_headers
+from gateway.http.table_reader import TableReader
+from gateway.protocol import ERRORS, PRIORITIES
+
+BODY_IDLE_S = 10.0
+BODY_WITHIN_S = 120.0
+SEND_WITHIN_S = 30.0
+BLANK_MAX_BYTES = 16  # a longer field cannot be an empty one with a few blanks in it
+ABORT = "warden.abort"  # scope extension of `connection`: end the connection without sending what waits
+JSON = "application/json"
+T = TypeVar("T")
+
+
+class Services(NamedTuple):
+    """What the handlers work with. `note(event, **facts)` writes one line of the journal."""
+
+    config: Config
+    client: GatewayClient
+    table: TableReader
+    note: Callable[..., None]
+
+
+class SlowReader(Exception):
+    """The caller took nothing for SEND_WITHIN_S."""
+
+
+class Call:
+    def __init__(self, services: Services, dialect: str, scope: Scope, receive: Receive, send: Send) -> None:
+        self.services = services
+        self.dialect = dialect
+        self.scope = scope
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.request_id: str = scope["request_id"]
+        self.began_at = time.monotonic()
+        self.started = False
+        self._receive = receive
+        self._send = send
+
+    # -- what the caller said ---------------------------------------------------------------------------------
+
+    @property
+    def caller(self) -> str:
+        """Whose share of the queue this request counts for."""
+        return (self.scope.get("client") or ("local",))[0]
+
+    @property
+    def priority(self) -> str:
+        """Raises: Problem `invalid_request` naming the three."""
+        given = self.headers.get("x-request-priority", "medium").strip().lower()
+        if given not in PRIORITIES:
+            raise Problem("invalid_request", f"X-Request-Priority: {given[:40]!r} is not one of {', '.join(PRIORITIES)}",
+                          "X-Request-Priority")
+        return given
+
+    async def read_json(self, kind: type[T]) -> T:
+        """The body as `kind`. Raises: Problem `not_json`, `body_too_large`, `request_timeout`, `invalid_request`."""
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != JSON:
+            raise Problem("not_json", f"Content-Type is {media_type[:80]!r}; send JSON with the header "
+                          "`Content-Type: application/json` (curl: -H 'Content-Type: application/json')")
+        body = await self._read_body()
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError as problem:
+            raise invalid(problem) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise Problem("invalid_request", f"the body is not valid JSON: {problem}") from None
+
+    async def _read_body(self) -> bytes:
+        limit = self.services.config.body_max_bytes
+        too_large = Problem("body_too_large", f"the body has more than {limit} bytes; the limit is the setting "
+                            "`body_max_bytes` in [server]")
+        if int(self.headers.get("content-length") or 0) > limit:
+            raise too_large
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                while True:
+                    async with asyncio.timeout(BODY_IDLE_S):
+                        message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise SlowReader
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > limit:
+                        raise too_large
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise Problem("request_timeout", f"the body did not come within {BODY_IDLE_S:g} s after its last piece, "
+                          f"or not within {BODY_WITHIN_S:g} s", headers={"connection": "close"}) from None
+
+    @asynccontextmanager
+    async def watching(self, on_gone: Callable[[], None]) -> AsyncIterator[None]:
+        """Within it, `on_gone` is called when the caller goes away. Only after the body was read."""
+        async def watch() -> None:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            on_gone()
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
+
+    # -- what we say ------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Raises: SlowReader."""
+        try:
+            async with asyncio.timeout(SEND_WITHIN_S):
+                await self._send(message)
+        except TimeoutError:
+            raise SlowReader from None
+
+    async def start(self, status: int, media_type: str, headers: Mapping[str, str]) -> None:
+        self.started = True
+        pairs = [(b"content-type", media_type.encode())]
+        pairs += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def body(self, body: bytes, *, more: bool) -> None:
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def reply(self, body: bytes, media_type: str = JSON, *, status: int = 200,
+                    headers: Mapping[str, str] = {}) -> None:
+        await self.start(status, media_type, {"content-length": str(len(body)), **headers})
+        await self.body(body, more=False)
+
+    async def reply_json(self, value: object, *, status: int = 200, headers: Mapping[str, str] = {}) -> None:
+        await self.reply(msgspec.json.encode(value), status=status, headers=headers)
+
+    async def fail(self, code: str, message: str, param: str | None = None, *, retry_after_s: float = 0.0,
+                   status: int = 0, headers: Mapping[str, str] = {}) -> None:
+        """The error in the caller's dialect. A code that is not in the list came from a newer gateway."""
+        code = code if code in ERRORS else "internal"
+        await self.reply_json(error_body(self.dialect, code, message, param), status=status or ERRORS[code].status,
+                              headers={**error_headers(code, retry_after_s), **headers})
+
+
+Handler = Callable[[Call], Awaitable[None]]
+
+
+class Endpoint:
+    """The ASGI app of one route: a handler for each method, and the one place where errors become answers."""
+
+    def __init__(self, services: Services, dialect: str, **handlers: Handler) -> None:
+        self.services = services
+        self.dialect = dialect
+        self.handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(self.services, self.dialect, scope, receive, send)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        try:
+            handler = self.handlers.get(method)
+            if handler is None:
+                allow = ", ".join(self.handlers)
+                raise Problem("method_not_allowed", f"{scope['method']} is not offered on {scope['path']}; use {allow}",
+                              headers={"allow": allow})
+            await handler(call)
+        except Problem as problem:
+            await call.fail(problem.code, problem.message, problem.param, headers=problem.headers)
+        except GatewayError as error:
+            await call.fail(error.code, error.message, retry_after_s=error.retry_after_s, status=error.status)
+        except SlowReader:
+            await self._cut(call)
+
+    async def _cut(self, call: Call) -> None:
+        """What waits to be sent is thrown away; closing politely would wait for the very reader that does not read."""
+        abort = call.scope.get("extensions", {}).get(ABORT)
+        if abort is not None:
+            self.services.note("caller_cut", request_id=call.request_id, path=call.scope["path"],
+                               reason=f"nothing taken for {SEND_WITHIN_S:g} s")
+            abort()
+
+
+def invalid(problem: msgspec.ValidationError, names: Mapping[str, str] = {}) -> Problem:
+    """What msgspec found, as the caller knows it; `names` maps our field names to the dialect's."""
+    what, _, where = str(problem).partition(" - at `$")
+    field = where.rstrip("`").lstrip(".")
+    field = names.get(field, field)
+    return Problem("invalid_request", f"{field}: {what}" if field else what, field or None)
+
+
+def is_given(raw: msgspec.Raw) -> bool:
+    """Is there anything in this field? Clients send `""`, `null`, `[]` and `{}` for "no"."""
+    if len(raw) > BLANK_MAX_BYTES:
+        return True
+    return b"".join(bytes(raw).split()) not in (b"", b"null", b"[]", b"{}", b'""', b"false")
+
+
+def not_offered(field: str, what: str) -> Problem:
+    return Problem("not_offered", f"{field}: {what} not offered in this version; a later one will", field)

@@ -1,0 +1,113 @@
+"""Who may talk to us at all: the Host allow-list and the Origin rule, on every route, before anything is routed.
+
+Why: a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding) or post to us from another site.
+1. Host must be a name of this machine or of `allowed_hosts`, with any port.
+2. Origin, when the browser sends one, must be this very server, or a host of `allowed_hosts`; only the latter gets
+   cross-origin headers, and never a `*`.
+Refused with 403 and the setting to change. Every response gets its request id, and `nosniff`.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from control.config import Config
+from gateway.http.errors import Problem, dialect_of, error_body
+from gateway.protocol import ERRORS
+
+OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)\.?(?::[0-9]{1,5})?", re.IGNORECASE)
+MAY_ASK = b"content-type, x-request-priority, x-request-id, authorization"
+MAY_READ = b"x-warden-model, x-warden-route, x-warden-reason, x-request-id, server-timing, retry-after"
+
+
+def name_in(host: str) -> str:
+    """The name in a Host header or an authority, in lower case and without its port; "" if it is not one."""
+    found = HOST.fullmatch(host)
+    return found[1].lower() if found else ""
+
+
+def check_host(host: str, allowed: frozenset[str]) -> None:
+    """Raises: Problem `host_not_allowed`."""
+    if name_in(host) not in allowed:
+        raise Problem("host_not_allowed", f"the host {host[:80]!r} is not allowed here; add it to `allowed_hosts` in "
+                      "[server] (or WARDEN_ALLOWED_HOSTS) if it is a name of this machine")
+
+
+def check_origin(origin: str, host: str, configured: Iterable[str]) -> bool:
+    """True if the origin is another site that is configured, False if it is this server.
+
+    Raises:
+        Problem: `origin_not_allowed`.
+    """
+    try:
+        there = urlsplit(origin)
+    except ValueError:
+        there = urlsplit("")
+    if there.scheme in ("http", "https") and there.netloc:
+        if there.netloc.lower() == host.lower():
+            return False
+        if name_in(there.netloc) in configured:
+            return True
+    raise Problem("origin_not_allowed", f"pages of {origin[:80]!r} may not use this server; add their host to "
+                  "`allowed_hosts` in [server] (or WARDEN_ALLOWED_HOSTS) if they shall")
+
+
+class Guard:
+    """ASGI middleware around everything. Sets `scope["request_id"]`."""
+
+    def __init__(self, app: ASGIApp, config: Config) -> None:
+        self.app = app
+        self.configured = frozenset(host.lower() for host in config.allowed_hosts)
+        bound = f"[{config.host}]" if ":" in config.host else config.host
+        self.allowed = OWN_NAMES | self.configured | {bound.lower()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"")
+        if not SANE_ID.fullmatch(request_id):
+            request_id = secrets.token_hex(12).encode()
+        scope["request_id"] = request_id.decode()
+        added = [(b"x-request-id", request_id), (b"x-content-type-options", b"nosniff")]
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            await send(message)
+
+        try:
+            host = headers.get(b"host", b"").decode("latin-1")
+            check_host(host, self.allowed)
+            origin = headers.get(b"origin")
+            if origin is not None and check_origin(origin.decode("latin-1"), host, self.configured):
+                added += [(b"access-control-allow-origin", origin), (b"vary", b"origin"),
+                          (b"access-control-expose-headers", MAY_READ)]
+                if scope["method"] == "OPTIONS":
+                    await preflight(send_with_id)
+                    return
+        except Problem as problem:
+            await refuse(problem, scope, send_with_id)
+            return
+        await self.app(scope, receive, send_with_id)
+
+
+async def preflight(send: Send) -> None:
+    """A configured site asks what it may send."""
+    await send({"type": "http.response.start", "status": 204, "headers": [
+        (b"access-control-allow-methods", b"GET, POST"), (b"access-control-allow-headers", MAY_ASK)]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def refuse(problem: Problem, scope: Scope, send: Send) -> None:
+    body = msgspec.json.encode(error_body(dialect_of(scope["path"]), problem.code, problem.message))
+    await send({"type": "http.response.start", "status": ERRORS[problem.code].status, "headers": [
+        (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": body})

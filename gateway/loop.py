@@ -1,0 +1,210 @@
+"""The gateway's loop: sockets in, decisions asked, sockets and table words out.
+
+One thread, one poll, no timers. A turn is: read what has come, work the gates out anew, let the dispatcher decide,
+flush what clients get, publish the counters. The order matters: nothing is dispatched on facts older than the turn.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+import zmq
+
+from control import messages
+from control.config import Config
+from control.home import Home
+from control.table import ControlWords, GatewayWords, RowControl, RowWorker, Table, TableRefused
+from gateway.counters import Publisher
+from gateway.dispatcher import Dispatcher
+from gateway.fanout import Fanout, Sent
+from workers import protocol as jobs
+
+TICK_S = 0.05
+FRAMES_PER_TURN_MAX = 256
+CLIENT_FRAMES_MAX = 64  # frames inside ZeroMQ per client; the rest waits in Fanout, where it is counted
+WORKER_FRAMES_MAX = 1000
+FRAME_OVERHEAD_BYTES = 64 * 1024
+ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS = 5_000, 60_000  # only for half-open peers: a death on ipc is seen at once
+CLOCK_GAP_S = 5.0
+LAST_WORDS_MS = 1000
+PEER_GONE = (zmq.EHOSTUNREACH,)
+
+
+def make_socket(context: zmq.Context, kind: int, *, frames_max: int, frame_max_bytes: int) -> zmq.Socket:
+    """A socket with our limits: nothing lingers, nothing oversized is read, a missing peer is an error."""
+    socket = context.socket(kind)
+    socket.linger = 0
+    socket.sndhwm = frames_max
+    socket.rcvhwm = WORKER_FRAMES_MAX
+    socket.maxmsgsize = frame_max_bytes
+    socket.heartbeat_ivl, socket.heartbeat_timeout = ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS
+    if kind == zmq.ROUTER:
+        socket.router_mandatory = 1
+    else:
+        socket.immediate = 1
+        socket.reconnect_ivl = 50
+    return socket
+
+
+class Loop:
+    """Owns the sockets and the table words; implements `dispatcher.Effects`."""
+
+    def __init__(self, config: Config, home: Home, table: Table, note: Callable[..., None]) -> None:
+        self._home, self._note = home, note
+        context = zmq.Context.instance()
+        self._clients = make_socket(context, zmq.ROUTER, frames_max=CLIENT_FRAMES_MAX,
+                                    frame_max_bytes=config.body_max_bytes + FRAME_OVERHEAD_BYTES)
+        self._workers = make_socket(context, zmq.ROUTER, frames_max=WORKER_FRAMES_MAX,
+                                    frame_max_bytes=jobs.FRAME_MAX_BYTES)
+        self._control = make_socket(context, zmq.DEALER, frames_max=WORKER_FRAMES_MAX,
+                                    frame_max_bytes=messages.FRAME_MAX_BYTES)
+        self._clients.bind(home.endpoint("clients"))
+        self._workers.bind(home.endpoint("workers"))
+        self._control.connect(home.endpoint("control"))
+        self._poller = zmq.Poller()
+        for socket in (self._clients, self._workers, self._control):
+            self._poller.register(socket, zmq.POLLIN)
+        self.stopping = False
+        self.fanout = Fanout(self._send_client)
+        self._take_table(table)
+        self.dispatcher = Dispatcher(config, next_epoch(table), self.fanout, self, lambda: secrets.randbits(63))
+        self._publisher = self._make_publisher()
+        self._greeted = (0, 0)  # control epoch and boot id that have our hello
+
+    # -- the table -------------------------------------------------------------------------------------------
+
+    def _take_table(self, table: Table) -> None:
+        self._table = table
+        self._rows: dict[str, int] = {row.name: row.index for row in table.snapshot().rows}
+
+    def _make_publisher(self) -> Publisher:
+        self.dispatcher.boot_id = self._table.boot_id
+        return Publisher(self._table, self.dispatcher, os.getpid())
+
+    def _follow_table(self) -> None:
+        """Another table may have taken this one's place (control made it anew); rows may have got their names."""
+        if self._table.replaced():
+            with suppress(TableRefused):  # control is at work on it; look again at the next tick
+                table = Table.open(self._home.table)
+                self._table.close()
+                self._take_table(table)
+                self._publisher = self._make_publisher()
+                self._note("table_reopened", boot_id=table.boot_id)
+        elif len(self._rows) < len(self.dispatcher.counters.rows):
+            self._take_table(self._table)
+            self._publisher = self._make_publisher()
+
+    def read_row(self, slug: str) -> RowControl | None:
+        row = self._rows.get(slug)
+        return self._table.read(RowControl, row) if row is not None else None
+
+    def read_worker(self, slug: str) -> RowWorker | None:
+        row = self._rows.get(slug)
+        return self._table.read(RowWorker, row) if row is not None else None
+
+    # -- sending ---------------------------------------------------------------------------------------------
+
+    def _send_client(self, identity: bytes, frame: bytes) -> Sent:
+        try:
+            self._clients.send_multipart((identity, frame), zmq.DONTWAIT, copy=len(frame) < 65_536)
+        except zmq.ZMQError as problem:
+            return Sent.GONE if problem.errno in PEER_GONE else Sent.FULL
+        return Sent.OK
+
+    def to_worker(self, identity: bytes, message: msgspec.Struct) -> bool:
+        try:
+            self._workers.send_multipart((identity, jobs.encode(message)), zmq.DONTWAIT)
+        except zmq.ZMQError:
+            return False
+        return True
+
+    def to_control(self, message: msgspec.Struct) -> None:
+        with suppress(zmq.Again):  # control is away; it reads our waiting words when it is back
+            self._control.send(messages.encode(message), zmq.DONTWAIT)
+
+    def note(self, event: str, **facts: object) -> None:
+        self._note(event, **facts)
+
+    # -- turns -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        last = next_tick = time.monotonic()
+        while not self.stopping:
+            ready = dict(self._poller.poll(self._timeout_ms(next_tick)))
+            now = time.monotonic()
+            if now - last > CLOCK_GAP_S:
+                self.dispatcher.admission.extend_deadlines(now - last)
+                self._note("clock_gap", seconds=round(now - last, 1))
+            last = now
+            self.dispatcher.start_turn(now)
+            self._read(ready, now)
+            if now >= next_tick:
+                next_tick = now + TICK_S
+                self._follow_table()
+                self._greet_control()
+                self.dispatcher.on_tick(now)
+            self.dispatcher.pump(now)
+            for identity, how in self.fanout.flush(now):
+                self.dispatcher.on_client_lost(identity, how, now)
+            self._publisher.publish(now)
+
+    def _timeout_ms(self, next_tick: float) -> int:
+        return max(1, round((next_tick - time.monotonic()) * 1000))
+
+    def _read(self, ready: dict[zmq.Socket, int], now: float) -> None:
+        if self._workers in ready:
+            self._read_router(self._workers, self.dispatcher.worker_side.on_frame, now)
+        if self._clients in ready:
+            self._read_router(self._clients, self.dispatcher.on_client, now)
+        if self._control in ready:
+            self._read_control(now)
+
+    def _read_router(self, socket: zmq.Socket, on_frame: Callable[[bytes, bytes, float], None], now: float) -> None:
+        for _ in range(FRAMES_PER_TURN_MAX):
+            try:
+                parts = socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if len(parts) == 2:
+                on_frame(parts[0], parts[1], now)
+            else:
+                self.dispatcher.counters.dropped_frames += 1
+
+    def _read_control(self, now: float) -> None:
+        for _ in range(FRAMES_PER_TURN_MAX):
+            try:
+                message = messages.decode_from_control(self._control.recv(zmq.DONTWAIT))
+            except zmq.Again:
+                return
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                self.dispatcher.counters.dropped_frames += 1
+                continue
+            if isinstance(message, messages.ModelState):
+                self.dispatcher.on_control(message, now)
+
+    def _greet_control(self) -> None:
+        """Say hello to each new control process, so that it tells us the state of every row."""
+        words = self._table.read(ControlWords)
+        if words is None or (words.epoch, self._table.boot_id) == self._greeted:
+            return
+        self._greeted = (words.epoch, self._table.boot_id)
+        self.to_control(messages.GatewayHello(messages.VERSION, self._table.boot_id, self.dispatcher.epoch))
+
+    def close(self) -> None:
+        """Everybody who waits gets an error; what the sockets hold is given LAST_WORDS_MS to leave."""
+        self.dispatcher.stop()
+        self.fanout.flush(time.monotonic())
+        self._publisher.publish(time.monotonic())
+        self._clients.close(linger=LAST_WORDS_MS)
+        self._workers.close()
+        self._control.close()
+        zmq.Context.instance().term()
+
+
+def next_epoch(table: Table) -> int:
+    """Newer than every gateway before, also across a table made anew: the wall clock in ms, or the old one plus 1."""
+    words = table.read(GatewayWords)
+    return max(words.epoch + 1 if words is not None else 1, time.time_ns() // 1_000_000)

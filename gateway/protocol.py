@@ -1,0 +1,274 @@
+"""The client protocol on `clients.ipc`, and the one closed list of errors that clients can see.
+
+Wire: a DEALER sends one frame per message, a MessagePack map with a `type`; any MessagePack library will do. The
+gateway answers with one frame per event, a map with a `type`; a client whose hello said `batch: true` gets each
+frame as an *array* of such maps instead (everything that one turn of the gateway's loop had for it).
+
+    client  -> hello                 optional; answered by welcome (and again when this gateway is new to the client)
+    client  -> submit                answered by accepted or error; then progress*, tokens*, and exactly one done | error
+    client  -> cancel                the request ends with done(finish_reason="cancelled") unless it ended before
+    client  -> list | show | stats | load       answered by result or error
+
+Unknown fields are accepted, wrong types refused with a message that names the field. Pure: no socket here.
+"""
+
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+
+VERSION = 1
+ID_MAX_CHARS = 128
+STOP_MAX = 16
+STOP_MAX_CHARS = 256
+MESSAGES_MAX = 4096
+BODY_MAX_BYTES = 32 * 1024 * 1024
+
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_MAX_CHARS)]
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+PRIORITIES = ("high", "medium", "low")
+
+
+class ErrorCode(NamedTuple):
+    """One line of the closed list: HTTP status, whether the same request may succeed later, and whose fault it is."""
+
+    status: int
+    retryable: bool
+    fault: Literal["caller", "capacity", "server", "upstream"]
+
+
+ERRORS: dict[str, ErrorCode] = {
+    "invalid_request": ErrorCode(400, False, "caller"),
+    "context_length_exceeded": ErrorCode(400, False, "caller"),
+    "host_not_allowed": ErrorCode(403, False, "caller"),
+    "origin_not_allowed": ErrorCode(403, False, "caller"),
+    "model_not_found": ErrorCode(404, False, "caller"),
+    "not_found": ErrorCode(404, False, "caller"),
+    "method_not_allowed": ErrorCode(405, False, "caller"),
+    "request_timeout": ErrorCode(408, True, "caller"),
+    "duplicate_id": ErrorCode(400, False, "caller"),
+    "body_too_large": ErrorCode(413, False, "caller"),
+    "not_json": ErrorCode(415, False, "caller"),
+    "worker_crashed": ErrorCode(500, True, "server"),
+    "internal": ErrorCode(500, True, "server"),
+    "not_offered": ErrorCode(501, False, "server"),
+    "queue_full": ErrorCode(503, True, "capacity"),
+    "displaced": ErrorCode(503, True, "capacity"),
+    "model_unavailable": ErrorCode(503, True, "capacity"),
+    "gateway_unavailable": ErrorCode(503, True, "capacity"),
+    "slow_reader": ErrorCode(503, True, "caller"),
+    "queue_deadline": ErrorCode(504, True, "capacity"),
+}
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: Literal["system", "user", "assistant", "tool", "developer"]
+    content: str
+
+
+def _within(low: float, high: float, kind: type = float):
+    """An optional number with limits; the decoder's message names the field and the limit."""
+    return Annotated[kind, msgspec.Meta(ge=low, le=high)] | None
+
+
+class Options(msgspec.Struct, frozen=True):
+    """Every field optional; what is not given comes from the model's configuration. `seed` not given: drawn."""
+
+    max_tokens: _within(1, 10_000_000, int) = None
+    temperature: _within(0, 10) = None
+    top_p: _within(0, 1) = None
+    top_k: _within(0, 1_000_000, int) = None
+    min_p: _within(0, 1) = None
+    repeat_penalty: _within(0.01, 100) = None
+    repeat_last_n: _within(-1, 1_000_000, int) = None
+    presence_penalty: _within(-100, 100) = None
+    frequency_penalty: _within(-100, 100) = None
+    seed: _within(-(2**63), 2**63 - 1, int) = None
+    stop: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=STOP_MAX_CHARS)]],
+                    msgspec.Meta(max_length=STOP_MAX)] | None = None
+
+
+class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
+    v: int = VERSION
+    batch: bool = False
+
+
+class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True):
+    """Ask for an answer. Exactly one of `messages`, `prompt` (taken as it is, no template), `tokens`."""
+
+    id: Id
+    model: Name = ""
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1, max_length=MESSAGES_MAX)] | None = None
+    prompt: str | None = None
+    tokens: Annotated[list[TokenId], msgspec.Meta(min_length=1)] | None = None
+    options: Options = Options()
+    priority: Literal["high", "medium", "low"] = "medium"
+    caller: Name = ""
+    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+
+
+class Cancel(msgspec.Struct, tag="cancel", tag_field="type", frozen=True):
+    id: Id
+
+
+class ListModels(msgspec.Struct, tag="list", tag_field="type", frozen=True):
+    """Answered by a result whose value is a list of `ModelInfo`."""
+
+    id: Id
+
+
+class Show(msgspec.Struct, tag="show", tag_field="type", frozen=True):
+    """Answered by a result whose value is one `ModelInfo`."""
+
+    id: Id
+    model: Name
+
+
+class Stats(msgspec.Struct, tag="stats", tag_field="type", frozen=True):
+    """Answered by a result whose value is `StatsInfo`."""
+
+    id: Id
+
+
+class LoadModel(msgspec.Struct, tag="load", tag_field="type", frozen=True):
+    """Load without asking anything. Answered by progress and then a result (ModelInfo) or an error."""
+
+    id: Id
+    model: Name
+
+
+FromClient = Hello | Submit | Cancel | ListModels | Show | Stats | LoadModel
+
+
+class Welcome(msgspec.Struct, tag="welcome", tag_field="type", frozen=True):
+    """`epoch` is this gateway's: a newer one than before means that what ran before is lost."""
+
+    v: int
+    epoch: int
+    boot_id: int
+    version: str
+
+
+class Accepted(msgspec.Struct, tag="accepted", tag_field="type", frozen=True):
+    """`position` 0: goes next; `model` is the resolved name."""
+
+    id: str
+    epoch: int
+    model: str
+    priority: str
+    position: int
+
+
+class Progress(msgspec.Struct, tag="progress", tag_field="type", frozen=True):
+    """While a request waits. `reason`: queued | loading | starting | backoff. `estimate_s` is a guess, 1..120."""
+
+    id: str
+    position: int
+    reason: str
+    estimate_s: float
+    load_progress: float = 0.0
+
+
+class Tokens(msgspec.Struct, tag="tokens", tag_field="type", frozen=True):
+    """`position` is the index of the first of `ids`; either of `ids` and `text` may be empty."""
+
+    id: str
+    position: int
+    ids: list[int]
+    text: str
+
+
+class Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """Milliseconds. `load_ms` is the part of the wait spent on loading the model (0 if it was loaded)."""
+
+    queue_ms: float
+    load_ms: float
+    prompt_ms: float
+    decode_ms: float
+    total_ms: float
+
+
+class Done(msgspec.Struct, tag="done", tag_field="type", frozen=True):
+    id: str
+    finish_reason: Literal["stop", "length", "cancelled"]
+    model: str
+    usage: Usage
+    timings: Timings
+    priority: str
+    route: str = "mlx"
+    reason: str = ""
+    attempt: int = 1
+
+
+class Error(msgspec.Struct, tag="error", tag_field="type", frozen=True):
+    """Ends the request `id` ("" when the frame could not be read that far). `code` is a key of `ERRORS`."""
+
+    id: str
+    code: str
+    message: str
+    status: int
+    retry_after_s: float = 0.0
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """`state` is the row's effective phase in lower case. Times in seconds since the epoch are wall clock, for people."""
+
+    name: str
+    aliases: list[str]
+    engine: str
+    path: str
+    state: str
+    reason: str
+    context_length: int
+    batch_max: int
+    active: int
+    queued: int
+    memory_bytes: int
+    load_ms: int
+    pid: int
+
+
+class StatsInfo(msgspec.Struct, frozen=True):
+    """Counters of this gateway epoch; lists and maps by class are in the order high, medium, low."""
+
+    epoch: int
+    running: list[int]
+    queued: list[int]
+    admitted: list[int]
+    finished: int
+    failed: int
+    cancelled: int
+    rejected: int
+    displaced: int
+    expired: int
+    retried: int
+    dropped_frames: int
+    max_running: int
+    max_queued: int
+    oldest_wait_ms: list[float]
+    mean_wait_ms: list[float]
+    service_rate_per_s: float
+
+
+class Result(msgspec.Struct, tag="result", tag_field="type", frozen=True):
+    """The answer to list, show, stats or load; `value` is decoded with `decode_models`, `_model` or `_stats`."""
+
+    id: str
+    value: msgspec.Raw
+
+
+Event = Welcome | Accepted | Progress | Tokens | Done | Error | Result
+TERMINAL = (Done, Error, Result)
+
+encode = msgspec.msgpack.Encoder().encode
+decode_from_client = msgspec.msgpack.Decoder(FromClient).decode
+decode_event = msgspec.msgpack.Decoder(Event).decode
+decode_events = msgspec.msgpack.Decoder(list[Event]).decode
+decode_models = msgspec.msgpack.Decoder(list[ModelInfo]).decode
+decode_model = msgspec.msgpack.Decoder(ModelInfo).decode
+decode_stats = msgspec.msgpack.Decoder(StatsInfo).decode

@@ -1,0 +1,26 @@
+"""What holds for every test: no setting leaks in from the caller's environment, and property tests are repeatable.
+
+Hypothesis runs a fixed set of examples without a time limit per example, so that a slow machine or an unlucky draw
+never turns a run red; `make test-long` searches with fresh draws and many more of them (profile "long").
+"""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SETTINGS_OF_OTHERS = ("WARDEN_", "OLLAMA_", "MLX_MAX_", "MLX_PRELOAD_", "MLX_RATE_", "MLX_MEMORY_", "MLX_MODELS_")
+
+settings.register_profile("short", deadline=None, derandomize=True, max_examples=100,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("short")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Search longer under `-m long`; unset what would configure a stack by accident; keep the tests off the network."""
+    if config.option.markexpr.startswith("long"):
+        settings.load_profile("long")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for name in [name for name in os.environ if name.startswith(SETTINGS_OF_OTHERS)]:
+        del os.environ[name]

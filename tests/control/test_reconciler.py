@@ -1,0 +1,279 @@
+"""Starting, loading, crashing, holding and adopting, driven by hand: no socket, no clock, no process."""
+
+import pytest
+
+from control import messages
+from control.rows import CRASHES_MAX, QUARANTINE_S
+from control.stall import TERM_GRACE_S
+from control.states import Phase
+from control.supervisord import Fault, ProcessState, SupervisordFault, SupervisordGone
+from tests.support.control_world import World
+
+
+def test_a_wanted_model_is_started_once_welcomed_and_loaded():
+    world = World("a")
+    world.want("a", medium=1)
+    for _ in range(20):
+        world.tick()
+    assert world.starts("a") == 1 and world.phase("a") is Phase.STARTING
+    identity = world.hello("a")
+    welcome, load = [m for who, m in world.said if who == identity]
+    assert isinstance(welcome, messages.Welcome) and isinstance(load, messages.Load)
+    assert welcome.incarnation == load.incarnation == world.r.rows["a"].incarnation
+    world.report("a", Phase.LOADING)
+    world.report("a", Phase.READY)
+    assert world.phase("a") is Phase.READY and world.r.rows["a"].loads == 1
+    world.waits.clear()
+    world.tick()
+    assert world.orders == [("start", "a")]
+
+
+def test_the_table_is_written_before_anybody_is_told():
+    world = World("a")
+    world.want("a", high=1)
+    world.log.clear()
+    world.hello("a")
+    assert world.log.index("write") < world.log.index("Welcome")
+    assert world.log[world.log.index("Load") - 1] == "write"
+
+
+def test_one_load_at_a_time_and_the_higher_class_first():
+    world = World("a", "b", "c")
+    world.waits = {"a": (0, 0, 3), "b": (0, 1, 0), "c": (1, 0, 0)}
+    world.tick()
+    assert world.orders == [("start", "c")]
+    world.hello("c")
+    world.report("c", Phase.LOADING)
+    for _ in range(10):
+        world.tick()
+    assert world.orders == [("start", "c")] and world.loads_sent() == ["c"]
+    world.waits["c"] = (0, 0, 0)
+    world.report("c", Phase.READY)
+    assert world.orders[-1] == ("start", "b")
+
+
+def test_nobody_waits_and_one_process_is_kept_empty():
+    world = World("a", "b", prewarm=1)
+    world.last_used["b"] = 50.0
+    world.tick()
+    assert world.orders == [("start", "b")]
+    world.hello("b")
+    for _ in range(10):
+        world.tick()
+    assert world.orders == [("start", "b")] and world.phase("b") is Phase.EMPTY and not world.loads_sent()
+    world.want("b", medium=1)
+    assert world.loads_sent() == ["b"]
+    world.waits.clear()
+    world.report("b", Phase.LOADING)
+    world.report("b", Phase.READY)
+    assert world.orders[-1] == ("start", "a")  # the next likely one
+
+
+def test_a_crash_backs_off_then_comes_again_when_somebody_waits():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    world.die("a")
+    assert world.phase("a") is Phase.BACKOFF and "while ready" in world.r.rows["a"].reason
+    world.waits["a"] = (0, 1, 0)
+    world.tick(0.5)
+    assert world.starts("a") == 1
+    world.tick(0.6)
+    assert world.starts("a") == 2
+    world.load("a")
+    assert world.phase("a") is Phase.READY
+
+
+def test_without_anybody_waiting_a_crashed_model_stays_down():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    world.die("a")
+    world.tick(100)
+    assert world.phase("a") is Phase.DOWN and world.starts("a") == 1
+
+
+def test_three_crashes_quarantine_with_the_reason_and_an_end():
+    world = World("a")
+    world.waits["a"] = (0, 1, 0)
+    for _ in range(CRASHES_MAX):
+        world.tick(61)
+        world.hello("a")
+        world.report("a", Phase.LOADING)
+        world.report("a", Phase.LOADING, error="ValueError: no such weights")
+        world.die("a")
+    row = world.r.rows["a"]
+    assert row.phase is Phase.QUARANTINED and "no such weights" in row.reason
+    starts = world.starts("a")
+    world.tick(QUARANTINE_S - 1)
+    assert world.starts("a") == starts
+    world.tick(2)
+    assert world.starts("a") == starts + 1
+
+
+def test_the_gateway_hears_of_every_row_and_every_change():
+    world = World("a", "b")
+    world.r.on_frame(b"gw", messages.GatewayHello(1, 77, 9), world.now)
+    states = [m for who, m in world.said if who == b"gw"]
+    assert {(m.slug, m.phase) for m in states} == {("a", Phase.DOWN), ("b", Phase.DOWN)}
+    world.want("a", medium=1)
+    world.load("a")
+    world.die("a")
+    phases = [m.phase for who, m in world.said if who == b"gw" and m.slug == "a"]
+    assert phases[-1] == Phase.BACKOFF and Phase.READY in phases
+    last = [m for who, m in world.said if who == b"gw"][-1]
+    assert last.retry_after_s == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_drained_worker_is_down_and_stopped_means_held_until_started():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    world.report("a", Phase.DRAINING)
+    world.die("a")
+    assert world.phase("a") is Phase.DOWN and not world.r.rows["a"].crashes
+    world.facts("a", ProcessState.STOPPED, start=10, stop=20)
+    assert world.phase("a") is Phase.HELD
+    world.waits["a"] = (1, 0, 0)
+    world.tick(1000)
+    assert world.starts("a") == 1
+    world.facts("a", ProcessState.RUNNING, pid=77, start=30)
+    assert world.phase("a") is Phase.STARTING
+    world.waits.clear()
+    world.hello("a", pid=77)
+    assert world.loads_sent() == ["a", "a"]  # an operator's start loads, though nobody waits
+
+
+def test_never_started_is_not_held():
+    world = World("a")
+    world.facts("a", ProcessState.STOPPED)
+    assert world.phase("a") is Phase.DOWN
+
+
+def test_old_news_about_the_process_just_ordered_is_not_believed():
+    world = World("a")
+    world.want("a", medium=1)
+    world.facts("a", ProcessState.EXITED, start=10, stop=20, status=1, age=0.5)
+    assert world.phase("a") is Phase.STARTING
+
+
+def test_an_exit_before_the_hello_is_a_crash():
+    world = World("a")
+    world.want("a", medium=1)
+    world.now += 2
+    world.facts("a", ProcessState.EXITED, start=101, stop=102, status=2)
+    assert world.phase("a") is Phase.BACKOFF and "status 2" in world.r.rows["a"].reason
+
+
+@pytest.mark.parametrize("error, phase", [
+    (SupervisordFault(Fault.ALREADY_STARTED, "ALREADY_STARTED"), Phase.STARTING),
+    (SupervisordFault(Fault.SPAWN_ERROR, "SPAWN_ERROR"), Phase.BACKOFF),
+    (SupervisordGone("no answer"), Phase.BACKOFF),
+])
+def test_an_order_that_fails(error, phase):
+    world = World("a")
+    world.want("a", medium=1)
+    world.order_failed("a", error)
+    assert world.phase("a") is phase
+
+
+def test_a_new_control_adopts_a_loading_worker_and_never_orders_the_load_again():
+    world = World("a", "b")
+    world.waits["a"] = (0, 1, 0)
+    world.tick()
+    world.hello("a", pid=5500)
+    world.report("a", Phase.LOADING)
+    world.set_words("a")
+    incarnation, left_behind = world.r.rows["a"].incarnation, world.snapshot()
+    world.r = world.make_reconciler(epoch=501)
+    world.r.adopt(left_behind, world.now)
+    world.waits["b"] = (1, 0, 0)
+    for _ in range(10):
+        world.tick()
+    assert world.phase("a") is Phase.LOADING and world.orders == [("start", "a")]
+    world.hello("a", incarnation, Phase.LOADING, pid=5500)
+    world.set_words("a", phase=Phase.READY)
+    world.tick()
+    assert world.phase("a") is Phase.READY and world.loads_sent() == ["a"]
+    assert world.orders == [("start", "a"), ("start", "b")]
+
+
+def test_a_new_control_finds_the_dead_dead_and_gives_higher_incarnations():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    old, left_behind = world.r.rows["a"], world.snapshot()
+    world.dead.add(old.pid)
+    world.r = world.make_reconciler(epoch=501)
+    world.r.adopt(left_behind, world.now)
+    assert world.phase("a") is Phase.DOWN
+    world.want("a", medium=1)
+    world.hello("a")
+    assert world.r.rows["a"].incarnation > old.incarnation
+
+
+def test_an_old_incarnation_and_an_unknown_model_are_refused():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    old = world.r.rows["a"].incarnation
+    world.die("a")
+    world.want("a", medium=1)
+    world.tick(2)
+    world.load("a")
+    for slug, incarnation in (("a", old), ("zzz", 0)):
+        identity = world.hello(slug, incarnation, Phase.READY)
+        assert isinstance([m for who, m in world.said if who == identity][-1], messages.Refused)
+
+
+def test_a_stuck_worker_is_signalled_term_then_kill_and_a_busy_one_never():
+    world = World("a", stall_limit_s=60.0)
+    world.want("a", medium=1)
+    world.load("a")
+    world.set_words("a", active=2)
+    for _ in range(50):  # long work with progress
+        world.set_words("a", active=2)
+        world.tick(30)
+    assert len(world.orders) == 1
+    stuck = world.now
+    for _ in range(30):
+        world.set_words("a", active=2, progress_ns=int(stuck * 1e9))
+        world.tick(5)
+    assert world.orders[1:] == [("signal", "a", "TERM"), ("signal", "a", "KILL")]
+    assert world.r.forced_kills == 1
+    world.die("a")
+    assert world.phase("a") is Phase.BACKOFF and "no step" in world.r.rows["a"].reason
+
+
+def test_an_idle_worker_needs_no_progress_but_a_heartbeat():
+    world = World("a", stall_limit_s=60.0)
+    world.want("a", medium=1)
+    world.load("a")
+    world.set_words("a", progress_ns=0)
+    world.tick(1000 * 0.05)
+    assert len(world.orders) == 1
+    world.tick(30)
+    world.tick(TERM_GRACE_S + 1)
+    assert world.orders[1:] == [("signal", "a", "TERM"), ("signal", "a", "KILL")]
+
+
+def test_words_that_are_no_legal_transition_are_counted_and_change_nothing():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    world.report("a", Phase.LOADING)
+    world.report("a", 200)
+    world.report("a", Phase.EMPTY, incarnation=3)
+    assert world.phase("a") is Phase.READY and world.r.refused_words == 2
+
+
+def test_a_load_that_cannot_be_said_waits_for_the_next_hello():
+    world = World("a")
+    world.want("a", medium=1)
+    world.deaf.add(b"a.5000")
+    world.hello("a")
+    assert not world.loads_sent() and not world.r.rows["a"].loading
+    world.deaf.clear()
+    world.hello("a", world.r.rows["a"].incarnation, Phase.EMPTY, pid=5000)
+    world.tick()
+    assert world.loads_sent() == ["a"]

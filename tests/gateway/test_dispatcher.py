@@ -1,0 +1,336 @@
+"""The life of a request, driven by hand: no socket, no clock, no process."""
+
+import pytest
+
+from control import messages
+from control.states import Phase
+from gateway import protocol
+from gateway.fanout import UNREAD_MAX_S, Sent
+from tests.support.gateway_world import EPOCH, World
+from workers import protocol as jobs
+
+
+def test_a_request_runs_and_ends_once():
+    world = World()
+    world.worker_up()
+    world.submit("r1", options={"max_tokens": 3, "seed": 9})
+    (job,) = world.jobs_sent()
+    assert (job.prompt, job.max_tokens, job.sampling.seed, job.attempt) == ("hello", 3, 9, 1)
+    world.answer(b"w1", job, tokens=3)
+    kinds = [type(e).__name__ for e in world.events("r1")]
+    assert kinds == ["Accepted", "Tokens", "Tokens", "Tokens", "Done"]
+    done = world.end_of("r1")
+    assert (done.finish_reason, done.usage.completion_tokens, done.model, done.attempt) == ("length", 3, "a", 1)
+    assert world.d.admission.running_total == 0 and not world.d.requests
+
+
+def test_the_model_default_and_alias_are_resolved_and_an_unknown_one_is_refused_with_a_hint():
+    world = World("coder", "small")
+    world.worker_up("coder", b"w1")
+    world.worker_up("small", b"w2")
+    world.submit("r1")
+    world.submit("r2", model="small-alias:latest")
+    assert [len(world.jobs_sent(w)) for w in (b"w1", b"w2")] == [1, 1]
+    world.submit("r3", model="codr")
+    error = world.end_of("r3")
+    assert (error.code, error.status) == ("model_not_found", 404) and "coder" in error.message
+
+
+@pytest.mark.parametrize("fields, names", [
+    ({"prompt": None}, "none of them"),
+    ({"tokens": [1]}, "prompt and tokens"),
+    ({"prompt": ""}, "prompt: must not be empty"),
+    ({"options": {"temperature": -1}}, "temperature"),
+    ({"priority": "urgent"}, "priority"),
+    ({"prompt": 7}, "prompt"),
+])
+def test_what_is_wrong_is_named_and_nothing_is_admitted(fields, names):
+    world = World()
+    world.submit("r1", **fields)
+    error = world.end_of("r1")
+    assert error.status == 400 and names in error.message
+    assert not world.d.requests and sum(world.d.counters.admitted) == 0
+
+
+def test_an_id_in_use_is_refused_and_the_first_request_goes_on():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.submit("r1")
+    assert world.end_of("r1").code == "duplicate_id"
+    assert len(world.d.requests) == 1
+    world.submit("r1", client=b"c2")  # ids are each client's own
+    assert len(world.d.requests) == 2
+
+
+def test_sixty_at_once_then_a_high():
+    world = World()
+    world.worker_up()
+    for n in range(60):
+        world.submit(f"m{n}")
+    refused = [f"m{n}" for n in range(60) if world.ended(f"m{n}")]
+    assert refused == [f"m{n}" for n in range(55, 60)]
+    assert all((e := world.end_of(r)).status == 503 and e.code == "queue_full" and 1 <= e.retry_after_s <= 120
+               for r in refused)
+    world.submit("h", priority="high")
+    displaced = world.end_of("m54")
+    assert displaced.code == "displaced" and 1 <= displaced.retry_after_s <= 120
+    running = world.jobs_sent()
+    assert len(running) == 5
+    world.answer(b"w1", running[0])
+    assert world.d.requests[world.jobs_sent()[-1].job].id == "h"
+    c = world.d.counters
+    assert sum(c.admitted) == 56 and (c.rejected, c.displaced, c.finished) == (5, 1, 1)
+    assert world.d.admission.running_total + world.d.admission.queued_total == 56 - 1 - 1
+
+
+def test_three_chats_and_five_tasks_then_a_fourth_chat_goes_first():
+    world = World()
+    world.worker_up()
+    for n in range(3):
+        world.submit(f"chat{n}", priority="high")
+    for n in range(5):
+        world.submit(f"task{n}")
+    assert len(world.jobs_sent()) == 5
+    world.submit("chat3", priority="high")
+    world.answer(b"w1", world.jobs_sent()[0])
+    assert world.d.requests[world.jobs_sent()[-1].job].id == "chat3"
+
+
+def test_no_job_goes_through_a_shut_gate():
+    shut = {
+        "no row": lambda w: w.rows.clear(),
+        "fence": lambda w: w.set_row("a", Phase.ALIVE, 1, fence=3, cleared=2),
+        "another incarnation": lambda w: w.set_row("a", Phase.ALIVE, 2),
+        "loading": lambda w: w.hello("a", b"w1", phase=Phase.LOADING),
+        "old epoch": lambda w: w.hello("a", b"w1", known=EPOCH - 1),
+        "silence": lambda w: w.pass_time(3.5),
+    }
+    for name, shutting in shut.items():
+        world = World()
+        world.worker_up()
+        shutting(world)
+        world.turn()
+        world.submit("r1")
+        assert not world.jobs_sent(), name
+        assert world.d.admission.queued_total == 1
+
+
+def test_a_cleared_fence_opens_the_gate_again_and_time_alone_does_not():
+    world = World()
+    world.worker_up()
+    world.set_row("a", Phase.ALIVE, 1, fence=3, cleared=2)
+    world.turn()
+    world.submit("r1")
+    for _ in range(200):
+        world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+        world.pass_time(1.0)
+    assert not world.jobs_sent()
+    world.set_row("a", Phase.ALIVE, 1, fence=3, cleared=3)
+    world.turn()
+    assert len(world.jobs_sent()) == 1
+
+
+def test_a_waiting_request_wakes_control_and_is_told_its_position():
+    world = World()
+    world.submit("r1")
+    world.submit("r2")
+    assert [m.slug for m in world.control_frames if isinstance(m, messages.Want)] == ["a", "a"]
+    world.pass_time(2.5)
+    progress = [e for e in world.events("r2") if isinstance(e, protocol.Progress)]
+    assert progress and progress[0].position == 1 and 1 <= progress[0].estimate_s <= 120
+
+
+def test_frames_of_another_worker_attempt_or_epoch_change_nothing_and_are_counted():
+    world = World("a", "b")
+    world.worker_up("a", b"w1")
+    world.worker_up("b", b"w2")
+    world.submit("r1", model="a")
+    (job,) = world.jobs_sent()
+    item = jobs.Item(job.job, job.attempt, 0, [1], "x", jobs.End("stop", 1, 1, 0, 0))
+    world.worker_says(b"w2", jobs.Step, 1, [item])
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, job.attempt + 1, 0, [1], "x", item.end)])
+    world.worker_says(b"w1", jobs.Step, 1, [item], epoch=EPOCH - 1)
+    world.worker_says(b"w1", jobs.Step, 1, [item], incarnation=9)
+    world.worker_says(b"stranger", jobs.Step, 1, [item])
+    assert not world.ended("r1") and world.d.counters.dropped_frames == 5
+
+
+def test_a_gap_in_the_positions_ends_in_an_error_never_in_a_wrong_answer():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, 1, 0, [1], "x", None)])
+    world.worker_says(b"w1", jobs.Step, 2, [jobs.Item(job.job, 1, 2, [3], "z", None)])
+    assert world.end_of("r1").code == "internal"
+    assert [c.job for c in world.cancels_sent()] == [job.job]
+
+
+def test_malformed_frames_are_answered_where_possible_and_counted():
+    world = World()
+    for frame in (b"", b"\xc1", b"\x93\x01", protocol.encode({"type": "submit", "id": "x", "tokens": "no"}),
+                  protocol.encode({"type": "shout"}), protocol.encode([1, 2, 3])):
+        world.d.on_client(b"c1", frame, world.now)
+        world.d.worker_side.on_frame(b"w1", frame, world.now)
+    world.flush()
+    assert world.d.counters.dropped_frames == 12
+    assert world.end_of("x").code == "invalid_request"
+
+
+def test_cancel_while_queued_and_while_running():
+    world = World(max_running=1)
+    world.worker_up()
+    world.submit("running")
+    world.submit("queued")
+    world.client_says(b"c1", {"type": "cancel", "id": "queued"})
+    assert world.end_of("queued").finish_reason == "cancelled"
+    world.client_says(b"c1", {"type": "cancel", "id": "running"})
+    assert not world.ended("running") and world.d.admission.running_total == 1
+    (cancel,) = world.cancels_sent()
+    world.worker_says(b"w1", jobs.Fail, cancel.job, cancel.attempt, "cancelled", "")
+    assert world.end_of("running").finish_reason == "cancelled"
+    assert world.d.admission.running_total == 0 and world.d.counters.cancelled == 2
+
+
+def test_a_vanished_client_frees_its_queued_and_running_places():
+    world = World(max_running=1)
+    world.worker_up()
+    world.submit("r1", client=b"gone")
+    world.submit("r2", client=b"gone")
+    world.submit("r3", client=b"stays")
+    world.deaf_clients[b"gone"] = Sent.GONE
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, 1, 0, [1], "x", None)])
+    assert [c.job for c in world.cancels_sent()] == [job.job]
+    world.worker_says(b"w1", jobs.Fail, job.job, 1, "cancelled", "")
+    assert world.d.requests[world.jobs_sent()[-1].job].id == "r3"
+
+
+def test_a_client_that_does_not_read_is_cut_and_others_go_on():
+    world = World()
+    world.worker_up()
+    world.submit("slow", client=b"slow")
+    world.submit("fine", client=b"fine")
+    world.deaf_clients[b"slow"] = Sent.FULL
+    slow, fine = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(slow.job, 1, 0, [1], "x", None),
+                                            jobs.Item(fine.job, 1, 0, [1], "x", None)])
+    assert not world.cancels_sent()
+    world.pass_time(UNREAD_MAX_S + 1)
+    assert [c.job for c in world.cancels_sent()] == [slow.job]
+    assert any(isinstance(e, protocol.Tokens) for e in world.events("fine"))
+
+
+def test_a_worker_that_dies_before_a_token_costs_an_attempt_not_the_answer():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    (first,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Accept, first.job, 1)
+    world.set_row("a", Phase.BACKOFF, 1)
+    world.turn()
+    assert world.d.admission.queued_total == 1 and not world.ended("r1")
+    world.worker_up("a", b"w2", incarnation=2)
+    second = world.jobs_sent(b"w2")[0]
+    assert (second.job, second.attempt, second.sampling) == (first.job, 2, first.sampling)
+    world.answer(b"w2", second)
+    assert world.end_of("r1").attempt == 2 and world.d.counters.retried == 1
+
+
+def test_a_prompt_that_kills_two_workers_ends_in_worker_crashed():
+    world = World()
+    world.submit("r1")
+    for incarnation in (1, 2):
+        world.worker_up("a", b"w%d" % incarnation, incarnation=incarnation)
+        world.set_row("a", Phase.BACKOFF, incarnation)
+        world.turn()
+    assert world.end_of("r1").code == "worker_crashed" and len(world.jobs_sent()) == 2
+
+
+def test_a_death_after_a_token_ends_in_an_error_never_in_a_clean_end():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.answer(b"w1", world.jobs_sent()[0], tokens=2, end=False)
+    world.hello("a", b"w2", incarnation=2)  # the new incarnation is proof enough
+    world.flush()
+    error = world.end_of("r1")
+    assert (error.code, error.status) == ("worker_crashed", 500) and "2 tokens" in error.message
+    assert world.d.admission.running_total == 0
+
+
+def test_not_started_is_no_attempt_and_keeps_the_place():
+    world = World(max_running=1)
+    world.worker_up()
+    world.submit("r1")
+    world.submit("r2")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Refuse, job.job, 1, "not_ready", "draining")
+    again = world.jobs_sent()[1]
+    assert (again.job, again.attempt) == (job.job, 1)
+
+
+def test_an_engine_refusal_reaches_the_caller_with_its_code():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Accept, job.job, 1)
+    world.worker_says(b"w1", jobs.Fail, job.job, 1, "context_length_exceeded", "600 tokens; the context holds 512")
+    error = world.end_of("r1")
+    assert (error.code, error.status) == ("context_length_exceeded", 400) and "600" in error.message
+
+
+def test_a_worker_that_owes_an_accept_gets_no_more_and_the_job_goes_back():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+    world.pass_time(1.5)
+    world.submit("r2")
+    world.turn()
+    assert len(world.jobs_sent()) == 1 and world.d.gates.by_slug["a"].suspect
+    for _ in range(5):
+        world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+        world.pass_time(1.0)
+    assert [c.attempt for c in world.cancels_sent()] == [1]
+    world.turn()
+    attempts = sorted((j.job, j.attempt) for j in world.jobs_sent())
+    first = world.jobs_sent()[0].job
+    assert attempts == [(first, 1), (first, 2), (first + 1, 1)]
+
+
+def test_a_deadline_in_the_queue_is_504_once():
+    world = World()
+    world.submit("r1", deadline_s=10)
+    world.pass_time(9)
+    assert not world.ended("r1")
+    world.pass_time(2)
+    world.pass_time(20)
+    assert (world.end_of("r1").code, world.end_of("r1").status) == ("queue_deadline", 504)
+    assert world.d.counters.expired == 1 and world.d.counters.failed == 0
+
+
+@pytest.mark.parametrize("phase", [Phase.HELD, Phase.QUARANTINED])
+def test_a_model_that_cannot_be_had_is_answered_at_once(phase):
+    world = World()
+    world.submit("waiting")
+    world.set_row("a", phase)
+    world.d.on_control(messages.ModelState(1, 1, "a", 1, phase, "the reason for people", 42.0), world.now)
+    world.turn()
+    world.submit("new")
+    for request in ("waiting", "new"):
+        error = world.end_of(request)
+        assert (error.code, error.status, error.retry_after_s) == ("model_unavailable", 503, 42.0)
+        assert "the reason for people" in error.message
+
+
+def test_a_stopping_gateway_leaves_nobody_without_a_word():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.submit("r2")
+    world.d.stop()
+    world.fanout.flush(world.now)
+    assert {world.end_of(r).code for r in ("r1", "r2")} == {"gateway_unavailable"}

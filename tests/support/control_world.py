@@ -1,0 +1,135 @@
+"""A reconciler with nothing real around it: a clock moved by hand, and lists of what it ordered and said."""
+
+from control import messages
+from control.reconciler import PROGRAM, Reconciler
+from control.states import Phase
+from control.supervisord import Facts, OrderDone, ProcessFact, ProcessState
+from control.table import Row, RowControl, RowGateway, RowWorker, Snapshot
+from tests.support.gateway_world import make_config
+
+BOOT, EPOCH, FLOOR = 77, 500, 1000
+NS = 1_000_000_000
+
+
+class World:
+    def __init__(self, *slugs: str, prewarm: int = 0, preload: tuple[str, ...] = (), **settings) -> None:
+        self.now = 100.0
+        self.orders: list[tuple[str, ...]] = []
+        self.said: list[tuple[bytes, object]] = []
+        self.written: dict[str, dict[str, int]] = {}
+        self.log: list[str] = []  # writes and messages in the order in which they happened
+        self.notes: list[tuple[str, dict]] = []
+        self.waits: dict[str, tuple[int, int, int]] = {}
+        self.last_used: dict[str, float] = {}
+        self.words: dict[str, RowWorker] = {}
+        self.dead: set[int] = set()
+        self.deaf: set[bytes] = set()
+        self.pids = iter(range(5000, 6000))
+        self.config = make_config(*slugs, prewarm=prewarm, **settings)
+        self.slugs = [m.slug for m in self.config.models]
+        self.r = self.make_reconciler()
+        for slug in preload:
+            self.r.rows[slug].wanted_by = "preload"
+
+    def make_reconciler(self, epoch: int = EPOCH) -> Reconciler:
+        return Reconciler(self.config, self, epoch, BOOT, {slug: n for n, slug in enumerate(self.slugs)}, FLOOR)
+
+    # -- effects
+
+    def to_peer(self, identity, message) -> bool:
+        if identity in self.deaf:
+            return False
+        self.said.append((identity, message))
+        self.log.append(type(message).__name__)
+        return True
+
+    def order(self, verb, name, *args) -> None:
+        self.orders.append((verb, name.removeprefix(PROGRAM), *args))
+
+    def write_row(self, row) -> None:
+        self.written[row.slug] = row.words()
+        self.log.append("write")
+
+    def read_gateway(self, index):
+        slug = self.slugs[index]
+        high, medium, low = self.waits.get(slug, (0, 0, 0))
+        words = dict.fromkeys(RowGateway._fields, 0) | {
+            "waiting_high": high, "waiting_medium": medium, "waiting_low": low,
+            "last_dispatch_ns": int(self.last_used.get(slug, 0) * NS)}
+        return RowGateway(**words)
+
+    def read_worker(self, index):
+        return self.words.get(self.slugs[index])
+
+    def is_alive(self, pid, start_time_us) -> bool:
+        return pid not in self.dead
+
+    def note(self, event, **facts) -> None:
+        self.notes.append((event, facts))
+
+    # -- what happens to it
+
+    def tick(self, seconds: float = 0.1) -> None:
+        self.now += seconds
+        self.r.on_tick(self.now)
+
+    def want(self, slug: str, high: int = 0, medium: int = 0, low: int = 0) -> None:
+        self.waits[slug] = (high, medium, low)
+        self.r.on_frame(b"gw", messages.Want(1, slug), self.now)
+
+    def hello(self, slug: str, incarnation: int = 0, phase: int = 0, pid: int | None = None) -> bytes:
+        """A worker process says hello; returns its identity."""
+        pid = pid or next(self.pids)
+        identity = f"{slug}.{pid}".encode()
+        self.r.on_frame(identity, messages.Hello(1, BOOT, slug, pid, pid * 10, incarnation, phase), self.now)
+        return identity
+
+    def report(self, slug: str, phase: Phase, error: str = "", incarnation: int | None = None) -> None:
+        row = self.r.rows[slug]
+        self.r.on_frame(row.peer, messages.Report(1, slug, incarnation or row.incarnation, phase, row.load_id, error),
+                        self.now)
+
+    def load(self, slug: str) -> bytes:
+        """From an order to READY. Somebody must want it."""
+        identity = self.hello(slug)
+        self.report(slug, Phase.LOADING)
+        self.report(slug, Phase.READY)
+        self.waits.pop(slug, None)
+        return identity
+
+    def set_words(self, slug: str, **words) -> None:
+        row = self.r.rows[slug]
+        values = dict.fromkeys(RowWorker._fields, 0) | {
+            "incarnation": row.incarnation, "phase": row.worker_phase, "heartbeat_ns": int(self.now * NS),
+            "progress_ns": int(self.now * NS)} | words
+        self.words[slug] = RowWorker(**values)
+
+    def die(self, slug: str) -> None:
+        self.dead.add(self.r.rows[slug].pid)
+        self.tick()
+
+    def facts(self, slug: str, state: ProcessState, *, pid=0, start=0, stop=0, status=0, age: float = 0.0) -> None:
+        fact = ProcessFact(f"{PROGRAM}{slug}", state, pid, start, stop, status)
+        self.r.on_supervisord(Facts({f"{PROGRAM}{slug}": fact}, int((self.now - age) * NS)), self.now)
+
+    def order_failed(self, slug: str, error: Exception) -> None:
+        self.r.on_supervisord(OrderDone("start", PROGRAM + slug, error), self.now)
+
+    # -- what came of it
+
+    def starts(self, slug: str) -> int:
+        return self.orders.count(("start", slug))
+
+    def loads_sent(self) -> list[str]:
+        return [who.decode().partition(".")[0] for who, m in self.said if isinstance(m, messages.Load)]
+
+    def phase(self, slug: str) -> Phase:
+        return self.r.rows[slug].effective
+
+    def snapshot(self) -> Snapshot:
+        """The table as this reconciler leaves it behind."""
+        rows = []
+        for slug, words in self.written.items():
+            control = RowControl(**dict.fromkeys(RowControl._fields, 0) | words)
+            rows.append(Row(self.slugs.index(slug), slug, control, None, self.words.get(slug)))
+        return Snapshot(BOOT, None, None, tuple(rows))

@@ -1,0 +1,136 @@
+"""A dispatcher with nothing real around it: a clock moved by hand, and lists of what it said to whom."""
+
+from control.config import Config, EchoConfig, ModelConfig
+from control.states import Phase
+from control.table import RowControl, RowWorker
+from gateway import protocol
+from gateway.dispatcher import Dispatcher
+from gateway.fanout import Fanout, Sent
+from workers import protocol as jobs
+
+BOOT, EPOCH = 77, 1000
+
+
+def make_config(*slugs: str, batch_size: int = 8, **settings) -> Config:
+    models = tuple(
+        ModelConfig(name=slug, slug=slug, engine="echo", path="", batch_size=batch_size, aliases=(f"{slug}-alias",),
+                    echo=EchoConfig())
+        for slug in slugs or ("a",)
+    )
+    return Config(source="test", models=models, **settings)
+
+
+class World:
+    """The dispatcher's surroundings. `now` moves by `pass_time` only."""
+
+    def __init__(self, *slugs: str, **settings) -> None:
+        self.now = 100.0
+        self.rows: dict[str, RowControl] = {}
+        self.worker_words: dict[str, RowWorker] = {}
+        self.worker_frames: list[tuple[bytes, object]] = []
+        self.control_frames: list[object] = []
+        self.client_frames: list[tuple[bytes, object]] = []
+        self.deaf_clients: dict[bytes, Sent] = {}
+        self.deaf_workers: set[bytes] = set()
+        self.notes: list[tuple[str, dict]] = []
+        self.fanout = Fanout(self._send)
+        self.d = Dispatcher(make_config(*slugs, **settings), EPOCH, self.fanout, self, lambda: 5)
+        self.d.boot_id = BOOT
+
+    # -- effects
+
+    def _send(self, identity: bytes, frame: bytes) -> Sent:
+        if identity in self.deaf_clients:
+            return self.deaf_clients[identity]
+        self.client_frames.append((identity, protocol.decode_event(frame)))
+        return Sent.OK
+
+    def to_worker(self, identity, message) -> bool:
+        if identity in self.deaf_workers:
+            return False
+        self.worker_frames.append((identity, message))
+        return True
+
+    def to_control(self, message) -> None:
+        self.control_frames.append(message)
+
+    def read_row(self, slug):
+        return self.rows.get(slug)
+
+    def read_worker(self, slug):
+        return self.worker_words.get(slug)
+
+    def note(self, event, **facts) -> None:
+        self.notes.append((event, facts))
+
+    # -- what happens to it
+
+    def turn(self) -> None:
+        """One turn of the loop, as `gateway/loop.py` does it."""
+        self.d.start_turn(self.now)
+        self.d.on_tick(self.now)
+        self.flush()
+
+    def flush(self) -> None:
+        self.d.pump(self.now)
+        for identity, how in self.fanout.flush(self.now):
+            self.d.on_client_lost(identity, how, self.now)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.turn()
+
+    def set_row(self, slug: str, phase: Phase, incarnation: int = 1, fence: int = 0, cleared: int = 0) -> None:
+        words = dict.fromkeys(RowControl._fields, 0) | {
+            "phase": phase, "incarnation": incarnation, "fence_id": fence, "fence_cleared": cleared}
+        self.rows[slug] = RowControl(**words)
+
+    def hello(self, slug: str, identity: bytes, *, incarnation=1, phase=Phase.READY, known=EPOCH, batch=8) -> None:
+        self.d.worker_side.on_frame(identity, jobs.encode(jobs.Hello(
+            jobs.VERSION, BOOT, known, slug, incarnation, 4242, phase, batch, 512, 10)), self.now)
+
+    def worker_up(self, slug: str = "a", identity: bytes = b"w1", incarnation: int = 1, batch: int = 8) -> None:
+        """A loaded worker whose gate is open after this."""
+        self.set_row(slug, Phase.ALIVE, incarnation)
+        self.hello(slug, identity, incarnation=incarnation, batch=batch)
+        self.turn()
+
+    def worker_says(self, identity: bytes, kind: type, *fields, epoch: int = EPOCH, incarnation: int = 1) -> None:
+        self.d.worker_side.on_frame(identity, jobs.encode(kind(jobs.VERSION, epoch, incarnation, *fields)), self.now)
+        self.flush()
+
+    def answer(self, identity: bytes, job: jobs.Job, tokens: int = 1, *, end: bool = True, start: int = 0) -> None:
+        """The worker accepts the job, gives `tokens` tokens and, if `end`, ends it."""
+        self.worker_says(identity, jobs.Accept, job.job, job.attempt, incarnation=job.incarnation)
+        for k in range(start, start + tokens):
+            last = jobs.End("length", 3, k + 1, 1.0, 2.0) if end and k == start + tokens - 1 else None
+            self.worker_says(identity, jobs.Step, k, [jobs.Item(job.job, job.attempt, k, [k], f"t{k} ", last)],
+                             incarnation=job.incarnation)
+
+    def client_says(self, client: bytes, message: object) -> None:
+        self.d.on_client(client, protocol.encode(message), self.now)
+        self.flush()
+
+    def submit(self, request_id: str, *, client: bytes = b"c1", **fields) -> None:
+        fields = {"prompt": "hello"} | fields
+        self.client_says(client, {"type": "submit", "id": request_id, **fields})
+
+    # -- what came of it
+
+    def jobs_sent(self, identity: bytes | None = None) -> list[jobs.Job]:
+        return [m for who, m in self.worker_frames if isinstance(m, jobs.Job) and identity in (None, who)]
+
+    def cancels_sent(self) -> list[jobs.Cancel]:
+        return [m for _, m in self.worker_frames if isinstance(m, jobs.Cancel)]
+
+    def events(self, request_id: str) -> list[object]:
+        return [e for _, e in self.client_frames if getattr(e, "id", None) == request_id]
+
+    def end_of(self, request_id: str) -> object:
+        """Its one terminal event; fails if there is none, or more."""
+        ends = [e for e in self.events(request_id) if isinstance(e, protocol.TERMINAL)]
+        assert len(ends) == 1, f"{request_id}: {len(ends)} terminal events: {ends}"
+        return ends[0]
+
+    def ended(self, request_id: str) -> bool:
+        return any(isinstance(e, protocol.TERMINAL) for e in self.events(request_id))

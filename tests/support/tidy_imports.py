@@ -1,0 +1,203 @@
+"""Who may import whom, as data, and the rules that execute it: direction, cycles, purity, dependencies, dead modules.
+
+`PARTS` is the whole import policy of the project; a module belongs to the longest name in it that it starts with,
+may import anything of its own part, and of the others only what is listed. An exception carries its reason here.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+
+from tests.support.tidy import PACKAGES, Source, call_name, dotted, imports, product, tests, type_checking_lines
+
+PURE = {  # a module whose docstring says "Pure" is held to it too
+    *(f"control.{name}" for name in ("states", "config", "routing", "eviction", "budget", "keep_alive")),
+    *(f"workers.{name}" for name in ("protocol", "engine", "text")),
+    *(f"gateway.{name}" for name in ("protocol", "admission", "fairness", "rate_limit")),
+    *(f"gateway.http.{name}" for name in ("streams", "errors")),
+}
+_FACTS = {f"control.{name}" for name in
+          ("states", "config", "table", "messages", "home", "process_facts", "journal")}
+_FACE = {"gateway", "gateway.client", "gateway.protocol",
+         "control.config", "control.home", "control.journal", "control.states", "control.table"}
+PARTS: dict[str, set[str]] = {
+    "control": set(),
+    "workers": _FACTS,
+    "gateway": _FACTS | {"control.routing", "workers.protocol"},
+    "gateway.http": _FACE,
+    "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"},  # up, down and ctl drive supervisord
+    "bench": {"gateway", "gateway.client", "gateway.protocol"} | PURE,
+}
+CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts with a trailing ".", that may import it
+    "mlx": {"workers.mlx_engine", "workers.sampling"},
+    "mlx_lm": {"workers.mlx_engine", "workers.sampling"},
+    "psutil": {"control.process_facts", "control.pressure"},
+    "starlette": {"gateway.http."},
+    "uvicorn": {"gateway.http."},
+    "typer": {"gateway.cli."},
+    "rich": {"gateway.cli."},
+    "multiprocess": {"bench."},
+}
+READS_FILES = {"control.config"}  # its input is a file; what it returns is a value
+PURE_FORBIDS = {"time", "datetime", "random", "secrets", "uuid", "socket", "ssl", "select", "selectors", "asyncio",
+                "threading", "multiprocessing", "multiprocess", "subprocess", "signal", "logging", "structlog", "zmq",
+                "psutil", "mmap", "fcntl", "tempfile", "shutil", "http", "urllib", "uvicorn", "starlette", "mlx"}
+OS_ALLOWED = {"os.path", "os.PathLike", "os.fspath", "os.sep"}
+WRITES = {"write_text", "write_bytes", "mkdir", "unlink", "touch", "rename"}
+READS = {"read_text", "read_bytes", "iterdir", "is_dir", "is_file", "exists", "isdir", "isfile", "lexists", "realpath",
+         "expanduser"}
+VALUES = {"control.table": {"ControlWords", "GatewayWords", "Row", "RowControl", "RowGateway", "RowWorker", "Snapshot"}}
+PICKLE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
+PICKLE_CALLS = {"recv_pyobj", "send_pyobj", "recv_serialized"}
+DISTRIBUTIONS = {"zmq": "pyzmq"}  # import name -> distribution, where they differ by more than "_" and "-"
+NOT_IMPORTED = {
+    "httptools": "uvicorn's parser, chosen by name",
+    "uvloop": "the event loop, chosen by name",
+    "supervisor": "run as a program",
+    "pytest-timeout": "a plugin of pytest",
+    "ruff": "run as a program by `make check`",
+}
+
+
+def part_of(module: str) -> str:
+    """The longest part that holds `module`, or ""."""
+    return max((part for part in PARTS if f"{module}.".startswith(f"{part}.")), key=len, default="")
+
+
+def _modules(sources: list[Source]) -> set[str]:
+    return {source.module for source in sources if source.is_python}
+
+
+def import_direction(sources: list[Source]) -> Iterator[str]:
+    """Between parts, only what `PARTS` lists; nothing of the product imports the tests."""
+    modules = _modules(sources)
+    for source in product(sources):
+        part = part_of(source.module)
+        for line, target in imports(source, modules):
+            if target.split(".")[0] == "tests":
+                yield source.at(line, f"imports {target}: the product never needs its tests")
+            elif target.split(".")[0] in PACKAGES and part_of(target) != part and target not in PARTS[part]:
+                yield source.at(line, f"imports {target}, which {part} may not (see PARTS in tidy_imports.py)")
+
+
+def third_party_confined(sources: list[Source]) -> Iterator[str]:
+    """Heavy or risky libraries are imported in the places of `CONFINED` only."""
+    for source in product(sources):
+        for line, target in imports(source, set()):
+            allowed = CONFINED.get(target.split(".")[0])
+            if allowed is not None and not any(
+                    source.module == place or f"{source.module}.".startswith(place) and place.endswith(".")
+                    for place in allowed):
+                yield source.at(line, f"imports {target}; only {', '.join(sorted(allowed))} may")
+
+
+def import_cycles(sources: list[Source]) -> Iterator[str]:
+    """No module imports itself by any way, lazy imports included; names for the type checker only do not count."""
+    modules = _modules(sources)
+    graph = {source.module: sorted({target for line, target in imports(source, modules)
+                                    if target in modules - {source.module} and line not in type_checking_lines(source)})
+             for source in product(sources)}
+    done: set[str] = set()
+
+    def visit(module: str, trail: list[str]) -> Iterator[str]:
+        if module in trail:
+            yield f"{module}: import cycle: {' -> '.join([*trail[trail.index(module):], module])}"
+        elif module not in done:
+            for target in graph.get(module, ()):
+                yield from visit(target, [*trail, module])
+            done.add(module)
+
+    for module in graph:
+        yield from visit(module, [])
+
+
+def purity(sources: list[Source]) -> Iterator[str]:
+    """A pure module has no clock, socket, process, randomness, log or file, and imports only pure ones of ours."""
+    modules = _modules(sources)
+    pure = PURE | {source.module for source in product(sources) if says_pure(source)}
+    for source in product(sources):
+        if source.module not in pure:
+            continue
+        harmless = type_checking_lines(source) | _lines_importing_values(source)
+        for line, target in imports(source, modules):
+            top = target.split(".")[0]
+            if top in PURE_FORBIDS:
+                yield source.at(line, f"a pure module imports {target}; take what it gives as an argument")
+            elif top in PACKAGES and target not in pure and line not in harmless:
+                yield source.at(line, f"a pure module imports {target}, which is not pure")
+        for node in source.nodes:
+            name = dotted(node) if isinstance(node, ast.Attribute) else ""
+            if name.startswith("os.") and not any(name.startswith(allowed) for allowed in OS_ALLOWED):
+                yield source.at(node.lineno, f"a pure module uses {name}; take it as an argument")
+            if isinstance(node, ast.Call) and _touches_the_world(call_name(node), source.module in READS_FILES):
+                yield source.at(node.lineno, f"a pure module calls {call_name(node)}()")
+
+
+def says_pure(source: Source) -> bool:
+    """A sentence of the module's docstring begins with Pure."""
+    return re.search(r"(^|[.;]\s+)Pure\b", ast.get_docstring(source.tree) or "", re.MULTILINE) is not None
+
+
+def _lines_importing_values(source: Source) -> set[int]:
+    """Imports of plain value types out of a module that also touches the world."""
+    return {node.lineno for node in source.nodes if isinstance(node, ast.ImportFrom)
+            and {alias.name for alias in node.names} <= VALUES.get(node.module or "", set())}
+
+
+def _touches_the_world(name: str, reads_files: bool) -> bool:
+    last = name.rpartition(".")[2]
+    if name in ("print", "input", "Path.cwd", "Path.home") or last in WRITES:
+        return True
+    return not reads_files and (name == "open" or last in READS)
+
+
+def no_pickle(sources: list[Source]) -> Iterator[str]:
+    """Nothing that runs code while it decodes, anywhere, tests included."""
+    for source in sources:
+        for line, target in imports(source, set()):
+            if target.split(".")[0] in PICKLE:
+                yield source.at(line, f"imports {target}: messages are MessagePack only")
+        for node in source.nodes:
+            if isinstance(node, ast.Attribute) and node.attr in PICKLE_CALLS:
+                yield source.at(node.lineno, f"{node.attr} unpickles; use the codec of the protocol module")
+
+
+def _distribution(requirement: str) -> str:
+    return re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def dependencies(sources: list[Source]) -> Iterator[str]:
+    """What the product imports is required, what tests and bench import at least an extra, and nothing more is."""
+    project = next((tomllib.loads(source.text)["project"] for source in sources if source.path == "pyproject.toml"), {})
+    required = {_distribution(line) for line in project.get("dependencies", [])}
+    extras = {_distribution(line) for lines in project.get("optional-dependencies", {}).values() for line in lines}
+    used: set[str] = set()
+    for source in (*product(sources), *tests(sources)):
+        declared = required if source.is_product and part_of(source.module) != "bench" else required | extras
+        for line, target in imports(source, set()):
+            top = target.split(".")[0]
+            if top in sys.stdlib_module_names or top in PACKAGES or top == "tests":
+                continue
+            name = DISTRIBUTIONS.get(top, top.replace("_", "-"))
+            used.add(name)
+            if name not in declared:
+                yield source.at(line, f"imports {top}, but {name} is not declared in pyproject.toml")
+    for name in sorted((required | extras) - used - NOT_IMPORTED.keys()):
+        yield f"pyproject.toml:1: {name} is declared but nothing imports it"
+
+
+def dead_modules(sources: list[Source]) -> Iterator[str]:
+    """Each module of the product is imported by another, or a program: console script, `-m` somewhere, a plugin."""
+    modules = _modules(sources)
+    imported = {target for source in product(sources) for _, target in imports(source, modules)
+                if target != source.module}
+    project = next((tomllib.loads(source.text)["project"] for source in sources if source.path == "pyproject.toml"), {})
+    scripts = {target.partition(":")[0] for target in project.get("scripts", {}).values()}
+    programs = "\n".join(source.text for source in sources if source.path in ("supervisor.conf", "Makefile"))
+    for source in product(sources):
+        entry = source.path.endswith(("__init__.py", "__main__.py")) or source.module in scripts
+        entry = entry or f"{source.module}:" in programs or re.search(rf"-m {re.escape(source.module)}\b", programs)
+        if not entry and source.module not in imported:
+            yield source.at(1, "nothing of the product imports it; delete it")

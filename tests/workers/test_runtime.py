@@ -1,0 +1,252 @@
+"""A worker's answers to control, gateway and engine, driven by hand: no socket, no thread, no clock."""
+
+import pytest
+
+from control import messages
+from control.states import Phase
+from workers import protocol as jobs
+from workers.engine import MemoryFacts, ModelFacts, Output
+from workers.engine_thread import Fatal, JobRejected, Loaded, LoadFailed, Outputs
+from workers.runtime import EXIT_FATAL, EXIT_LOAD_FAILED, Runtime
+
+BOOT, GATEWAY = 77, 1000
+
+
+class FakeEngineThread:
+    steps, progress_at, load_progress, memory = 0, 100.0, 0.0, MemoryFacts(1, 2, 3)
+
+    def __init__(self):
+        self.did = []
+
+    def load(self):
+        self.did.append("load")
+
+    def add(self, job):
+        self.did.append(("add", job.key))
+
+    def remove(self, key):
+        self.did.append(("remove", key))
+
+
+class World:
+    def __init__(self):
+        self.now = 100.0
+        self.control, self.gateway, self.notes, self.met = [], [], [], []
+        self.unsent_dropped = 0
+        self.engine = FakeEngineThread()
+        self.r = Runtime("a", 42, 420, 2, self.engine, self)
+        self.r.boot_id = BOOT
+
+    def to_control(self, message):
+        self.control.append(message)
+
+    def to_gateway(self, message):
+        self.gateway.append(message)
+
+    def drop_unsent(self):
+        self.unsent_dropped += 1
+
+    def meet_gateway(self, incarnation):
+        self.met.append(incarnation)
+
+    def note(self, event, **facts):
+        self.notes.append(event)
+
+    def welcome(self, incarnation=7, boot=BOOT, epoch=5):
+        self.r.on_control(messages.Welcome(1, boot, epoch, 0, incarnation, 0), self.now)
+
+    def load(self):
+        self.r.on_control(messages.Load(1, 7, 3, 5), self.now)
+
+    def ready(self):
+        self.welcome()
+        self.load()
+        self.r.on_engine(Loaded(ModelFacts(512, 100), 25), self.now)
+        self.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY), self.now)
+        return self
+
+    def job(self, number, attempt=1, epoch=GATEWAY, incarnation=7):
+        self.r.on_gateway(jobs.Job(1, epoch, incarnation, number, attempt, None, "x", None, jobs.Sampling(), 5, []),
+                          self.now)
+
+    def output(self, number, position, end=None):
+        self.r.on_engine(Outputs([Output((number, 1), position, [position], "t", end)]), self.now)
+
+    def last(self, kind):
+        return [m for m in self.gateway + self.control if isinstance(m, kind)][-1]
+
+    def count(self, kind):
+        return sum(isinstance(m, kind) for m in self.gateway + self.control)
+
+
+END = jobs.End("length", 1, 1, 0.0, 0.0)
+
+
+def test_before_its_welcome_it_only_says_hello():
+    world = World()
+    for _ in range(30):
+        world.now += 0.1
+        world.r.on_tick(world.now, 5, GATEWAY)
+    assert {type(m) for m in world.control} == {messages.Hello} and not world.gateway and not world.met
+    assert 2 <= len(world.control) <= 4
+    hello = world.control[0]
+    assert (hello.slug, hello.pid, hello.start_time_us, hello.incarnation) == ("a", 42, 420, 0)
+
+
+def test_a_welcome_from_another_boot_is_not_for_it():
+    world = World()
+    world.welcome(boot=BOOT + 1)
+    assert world.r.incarnation == 0
+
+
+def test_the_way_to_ready():
+    world = World()
+    world.welcome()
+    assert world.met == [7] and world.r.phase is Phase.EMPTY
+    world.load()
+    assert world.engine.did == ["load"] and world.r.phase is Phase.LOADING
+    world.load()  # said twice: done once
+    assert world.engine.did == ["load"]
+    world.r.on_engine(Loaded(ModelFacts(512, 100), 25), world.now)
+    assert [m.phase for m in world.control if isinstance(m, messages.Report)] == [
+        Phase.EMPTY, Phase.LOADING, Phase.LOADING, Phase.READY]
+    hello = world.last(jobs.Hello)
+    assert (hello.phase, hello.context_length, hello.load_ms, hello.batch_max) == (Phase.READY, 512, 25, 2)
+
+
+def test_orders_for_another_incarnation_are_not_for_it():
+    world = World()
+    world.welcome(incarnation=7)
+    world.r.on_control(messages.Load(1, 6, 3, 5), world.now)
+    world.r.on_control(messages.Quit(1, 6, 1, 5, "x"), world.now)
+    assert not world.engine.did and world.r.exit_code is None
+
+
+def test_jobs_are_taken_only_while_ready_and_only_as_many_as_the_batch():
+    world = World()
+    world.welcome()
+    world.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY), world.now)
+    world.job(1)
+    assert (world.last(jobs.Refuse).code, world.r.jobs) == ("not_ready", set())
+    world = World().ready()
+    for number in (1, 2, 3):
+        world.job(number)
+    assert world.count(jobs.Accept) == 2 and world.last(jobs.Refuse).job == 3
+    assert world.engine.did[1:] == [("add", (1, 1)), ("add", (2, 1))]
+    world.job(4, epoch=GATEWAY - 1)
+    world.job(5, incarnation=6)
+    assert world.count(jobs.Refuse) == 1 and world.r.accepted == 2
+
+
+def test_one_frame_for_the_whole_batch():
+    world = World().ready()
+    world.job(1)
+    world.job(2)
+    world.r.on_engine(Outputs([Output((1, 1), 0, [5], "a"), Output((2, 1), 0, [6], "b", END)]), world.now)
+    assert world.count(jobs.Step) == 1
+    step = world.last(jobs.Step)
+    assert [(i.job, i.ids, i.text, i.end is not None) for i in step.items] == [(1, [5], "a", False), (2, [6], "b", True)]
+    assert world.r.jobs == {(1, 1)} and world.r.finished == 1 and world.r.tokens_out == 2
+
+
+def test_cancel_ends_the_job_and_what_the_engine_still_says_of_it_is_dropped():
+    world = World().ready()
+    world.job(1)
+    world.r.on_gateway(jobs.Cancel(1, GATEWAY, 7, 1, 1), world.now)
+    assert ("remove", (1, 1)) in world.engine.did and world.last(jobs.Fail).code == "cancelled"
+    world.output(1, 0, END)
+    assert world.count(jobs.Step) == 0 and world.r.finished == 1
+
+
+def test_a_job_that_the_engine_rejects_fails_and_leaves():
+    world = World().ready()
+    world.job(1)
+    world.r.on_engine(JobRejected((1, 1), "context_length_exceeded", "600 > 512"), world.now)
+    assert world.last(jobs.Fail).code == "context_length_exceeded" and not world.r.jobs
+
+
+def test_a_newer_gateway_drops_the_jobs_before_the_hello_that_opens_the_gate():
+    world = World().ready()
+    world.job(1)
+    world.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY + 1), world.now)
+    assert ("remove", (1, 1)) in world.engine.did and world.unsent_dropped == 2 and not world.r.jobs
+    assert world.last(jobs.Hello).epoch_known == GATEWAY + 1
+    world.job(2, epoch=GATEWAY)
+    assert not world.r.jobs
+
+
+def test_quit_is_refused_while_anything_is_in_hand():
+    world = World()
+    world.welcome()
+    world.load()
+    world.r.on_control(messages.Quit(1, 7, 9, 5, "memory"), world.now)
+    assert world.last(messages.Busy).reason == "loading" and world.r.exit_code is None
+    world = World().ready()
+    world.job(1)
+    world.r.on_control(messages.Quit(1, 7, 9, 5, "memory"), world.now)
+    assert world.last(messages.Busy).fence == 9 and world.r.exit_code is None
+    world.output(1, 0, END)
+    world.r.on_control(messages.Quit(1, 7, 10, 5, "memory"), world.now)
+    assert world.last(messages.Quitting).fence == 10 and world.r.exit_code == 0
+
+
+def test_term_drains_what_is_answered_and_takes_nothing_new():
+    world = World().ready()
+    world.job(1)
+    world.r.drain("TERM", world.now)
+    assert world.last(jobs.Hello).phase == Phase.DRAINING and world.r.exit_code is None
+    world.job(2)
+    assert world.last(jobs.Refuse).job == 2
+    world.output(1, 0)
+    assert world.r.exit_code is None
+    world.output(1, 1, END)
+    assert world.r.exit_code == 0
+
+
+def test_term_with_empty_hands_ends_at_once():
+    world = World()
+    world.r.drain("TERM", world.now)
+    assert world.r.exit_code == 0
+
+
+@pytest.mark.parametrize("post, code", [(LoadFailed("ValueError: no"), EXIT_LOAD_FAILED), (Fatal("trace"), EXIT_FATAL)])
+def test_what_breaks_the_engine_ends_the_process(post, code):
+    world = World()
+    world.welcome()
+    world.load()
+    world.r.on_engine(post, world.now)
+    assert world.r.exit_code == code
+    if code == EXIT_LOAD_FAILED:
+        assert world.last(messages.Report).error == "ValueError: no"
+
+
+def test_a_new_control_is_greeted_with_the_incarnation_it_has():
+    world = World().ready()
+    world.control.clear()
+    world.r.on_tick(world.now + 1, 6, GATEWAY)
+    assert (world.control[0].incarnation, world.control[0].phase) == (7, Phase.READY)
+    world.welcome(epoch=6)
+    world.control.clear()
+    world.r.on_tick(world.now + 3, 6, GATEWAY)
+    assert not world.control and world.met == [7]
+
+
+def test_a_new_gateway_is_greeted_and_beats_come_with_progress():
+    world = World().ready()
+    world.gateway.clear()
+    world.r.on_tick(world.now + 1, 5, GATEWAY + 1)
+    assert world.count(jobs.Hello) == 1
+    assert world.last(jobs.Beat).phase == Phase.READY
+    world.r.on_tick(world.now + 1.1, 5, GATEWAY + 1)
+    assert world.count(jobs.Beat) == 1
+
+
+def test_its_words_are_true_words_of_the_table():
+    from control.table import RowWorker
+
+    world = World().ready()
+    world.job(1)
+    words = world.r.words(world.now, 12345)
+    assert set(words) <= set(RowWorker._fields)
+    assert (words["phase"], words["active"], words["accepted"], words["incarnation"]) == (Phase.READY, 1, 1, 7)
+    assert (words["heartbeat_ns"], words["footprint_bytes"]) == (100_000_000_000, 12345)

@@ -1,0 +1,1 @@
+"""Worker processes: one per model, born empty, speaking the job protocol to the gateway."""

@@ -1,0 +1,151 @@
+"""The engine thread: the only thread that touches the engine, from `prepare` to the last step.
+
+It takes commands from a queue and posts what happened to the I/O thread. When nothing is active it sleeps on the
+queue; while jobs run it looks at the queue between two steps, so a new job joins at the next one.
+
+Limits: when BACKLOG_POSTS_MAX posts lie unread (the gateway is stopped, say) it pauses before the next step, so
+that nothing grows without bound. Any exception out of `load` or `step` is posted and ends the thread; the runtime
+then ends the process, because nothing after it is promised.
+"""
+
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from workers.engine import Engine, EngineJob, JobKey, JobRefused, MemoryFacts, ModelFacts, Output
+
+BACKLOG_POSTS_MAX = 256
+MEMORY_EVERY_S = 0.25
+
+
+class Outputs(NamedTuple):
+    outputs: list[Output]
+
+
+class Loaded(NamedTuple):
+    facts: ModelFacts
+    load_ms: int
+
+
+class LoadFailed(NamedTuple):
+    reason: str
+
+
+class JobRejected(NamedTuple):
+    key: JobKey
+    code: str
+    message: str
+
+
+class Fatal(NamedTuple):
+    trace: str
+
+
+Post = Outputs | Loaded | LoadFailed | JobRejected | Fatal
+
+
+class EngineThread:
+    """Facts that the I/O thread reads without a lock (each is one reference, replaced whole): `steps`,
+    `progress_at` (monotonic seconds of the last sign of work), `load_progress` (0..1), `memory`."""
+
+    def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
+        self.steps = 0
+        self.progress_at = time.monotonic()
+        self.load_progress = 0.0
+        self.memory = MemoryFacts()
+        self._engine = engine
+        self._wake = wake
+        self._commands: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._posts: deque[Post] = deque()
+        self._room = threading.Event()
+        self._room.set()
+        self._memory_at = 0.0
+        self._thread = threading.Thread(target=self._life, name="engine", daemon=True)
+
+    # -- called by the I/O thread ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def load(self) -> None:
+        self._commands.put(self._load)
+
+    def add(self, job: EngineJob) -> None:
+        self._commands.put(lambda: self._add(job))
+
+    def remove(self, key: JobKey) -> None:
+        self._commands.put(lambda: self._engine.remove(key))
+
+    def take(self) -> list[Post]:
+        """Everything posted since the last call, in order."""
+        posts = []
+        while self._posts:
+            posts.append(self._posts.popleft())
+        self._room.set()
+        return posts
+
+    # -- the thread itself -----------------------------------------------------------------------------------
+
+    def _life(self) -> None:
+        try:
+            self._engine.prepare()
+            while True:
+                self._obey()
+                self._step()
+        except BaseException:  # broad: whatever ends this thread must end the process, with its trace
+            self._post(Fatal(traceback.format_exc()))
+
+    def _obey(self) -> None:
+        """Carry out what is asked; sleep only when there is nothing to step."""
+        while True:
+            try:
+                command = self._commands.get(block=not self._engine.active)
+            except Empty:
+                return
+            command()
+            self.progress_at = time.monotonic()
+
+    def _step(self) -> None:
+        self._room.wait()
+        outputs = self._engine.step()
+        self.steps += 1
+        self.progress_at = time.monotonic()
+        if self.progress_at - self._memory_at > MEMORY_EVERY_S:
+            self._read_memory()
+        if outputs:
+            self._post(Outputs(outputs))
+
+    def _read_memory(self) -> None:
+        self._memory_at = time.monotonic()
+        self.memory = self._engine.memory()
+
+    def _load(self) -> None:
+        started = time.monotonic()
+        try:
+            facts = self._engine.load(self._on_load_progress)
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as problem:
+            self._post(LoadFailed(f"{type(problem).__name__}: {problem}"))
+            return
+        self.load_progress = 1.0
+        self._read_memory()
+        self._post(Loaded(facts, max(1, round((time.monotonic() - started) * 1000))))
+
+    def _on_load_progress(self, done: float) -> None:
+        self.load_progress = done
+        self.progress_at = time.monotonic()
+
+    def _add(self, job: EngineJob) -> None:
+        try:
+            self._engine.add(job)
+        except JobRefused as refused:
+            self._post(JobRejected(job.key, refused.code, refused.message))
+
+    def _post(self, post: Post) -> None:
+        self._posts.append(post)
+        if len(self._posts) >= BACKLOG_POSTS_MAX:
+            self._room.clear()
+        self._wake()

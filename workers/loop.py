@@ -1,0 +1,203 @@
+"""The I/O thread of a worker: sockets, the table row, signals. It carries out what `Runtime` decides.
+
+It never blocks for longer than TICK_S, so heartbeats, ACCEPT and cancel keep their times while the engine computes.
+What the gateway does not read is kept here, in order, up to OUTBOX_FRAMES_MAX frames; beyond it the engine's posts
+are left where they are, and the engine pauses. Nothing is lost and nothing grows without bound.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+import zmq
+
+from control import messages
+from control.home import Home
+from control.process_facts import footprint_self_bytes
+from control.table import ControlWords, GatewayWords, RowWorker, Table, TableRefused
+from workers import protocol as jobs
+from workers.engine import Engine
+from workers.engine_thread import EngineThread
+from workers.runtime import Runtime
+
+TICK_S = 0.1
+OUTBOX_FRAMES_MAX = 256
+FOOTPRINT_EVERY_S = 1.0
+LAST_WORDS_MS = 1000  # how long a leaving worker waits for its last frames to be taken
+ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS = 5_000, 60_000
+JOB_FRAME_MAX_BYTES = 64 * 1024 * 1024
+
+
+class Wake:
+    """A byte in a socket pair wakes the poll from another thread or a signal handler."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = socket.socketpair()
+        self.reader.setblocking(False)
+        self.writer.setblocking(False)
+
+    def __call__(self) -> None:
+        with suppress(BlockingIOError):  # full: it is awake already
+            self.writer.send(b"\0")
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):
+            while self.reader.recv(4096):
+                pass
+
+
+def make_dealer(context: zmq.Context, frame_max_bytes: int, identity: str) -> zmq.Socket:
+    dealer = context.socket(zmq.DEALER)
+    dealer.linger, dealer.immediate, dealer.reconnect_ivl = 0, 1, 50
+    dealer.maxmsgsize = frame_max_bytes
+    dealer.heartbeat_ivl, dealer.heartbeat_timeout = ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS
+    dealer.identity = identity.encode()
+    return dealer
+
+
+class Loop:
+    """Implements `runtime.Effects`."""
+
+    def __init__(self, slug: str, home: Home, table: Table, engine: Engine, start_time_us: int,
+                 note: Callable[..., None]) -> None:
+        self._slug, self._home, self._table, self.note = slug, home, table, note
+        self._context = zmq.Context()
+        self._wake = Wake()
+        self._outbox: deque[bytes] = deque()
+        self._nonce = secrets.token_hex(4)
+        self._control = make_dealer(self._context, messages.FRAME_MAX_BYTES, f"{slug}.{self._nonce}")
+        self._control.connect(home.endpoint("control"))
+        self._gateway: zmq.Socket | None = None
+        self._poller = zmq.Poller()
+        self._poller.register(self._control, zmq.POLLIN)
+        self._poller.register(self._wake.reader, zmq.POLLIN)
+        self._engine = EngineThread(engine, self._wake)
+        self._runtime = Runtime(slug, os.getpid(), start_time_us, engine.batch_max, self._engine, self)
+        self._runtime.boot_id = table.boot_id
+        self._writer = None
+        self._parent = os.getppid()
+        self._footprint, self._footprint_at = 0, 0.0
+        self._term = False
+
+    # -- effects ---------------------------------------------------------------------------------------------
+
+    def to_control(self, message: msgspec.Struct) -> None:
+        with suppress(zmq.Again):  # control is away: hello is repeated, and the table says the phase
+            self._control.send(messages.encode(message), zmq.DONTWAIT)
+
+    def to_gateway(self, message: msgspec.Struct) -> None:
+        if self._gateway is not None:
+            self._outbox.append(jobs.encode(message))
+
+    def drop_unsent(self) -> None:
+        self._outbox.clear()
+
+    def meet_gateway(self, incarnation: int) -> None:
+        self._gateway = make_dealer(self._context, JOB_FRAME_MAX_BYTES, f"{self._slug}.{incarnation}.{self._nonce}")
+        self._gateway.connect(self._home.endpoint("workers"))
+        self._poller.register(self._gateway, zmq.POLLIN)
+
+    # -- the life --------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Live until the runtime names an exit code; returns it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._engine.start()
+        next_tick = 0.0
+        while self._runtime.exit_code is None:
+            self._turn()
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + TICK_S
+                self._tick(now)
+        self._say_last_words()
+        return self._runtime.exit_code
+
+    def _on_signal(self, *_: object) -> None:
+        self._term = True
+        self._wake()
+
+    def _turn(self) -> None:
+        ready = dict(self._poller.poll(int(TICK_S * 1000)))
+        now = time.monotonic()
+        self._wake.clear()
+        if self._term:
+            self._runtime.drain("TERM", now)
+        if self._control in ready:
+            self._read(self._control, messages.decode_from_control, self._runtime.on_control, now)
+        if self._gateway is not None and self._gateway in ready:
+            self._read(self._gateway, jobs.decode_to_worker, self._runtime.on_gateway, now)
+        if len(self._outbox) < OUTBOX_FRAMES_MAX:
+            for post in self._engine.take():
+                self._runtime.on_engine(post, now)
+        self._flush()
+
+    def _read(self, sock: zmq.Socket, decode: Callable, handle: Callable, now: float) -> None:
+        while True:
+            try:
+                message = decode(sock.recv(zmq.DONTWAIT))
+            except zmq.Again:
+                return
+            except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+                self.note("malformed_frame", problem=str(problem))
+                continue
+            handle(message, now)
+
+    def _flush(self) -> None:
+        """Send what the gateway takes. While frames are left, the poll also waits for room."""
+        if self._gateway is None:
+            return
+        with suppress(zmq.Again):
+            while self._outbox:
+                self._gateway.send(self._outbox[0], zmq.DONTWAIT)
+                self._outbox.popleft()
+        self._poller.modify(self._gateway, zmq.POLLIN | (zmq.POLLOUT if self._outbox else 0))
+
+    def _tick(self, now: float) -> None:
+        if os.getppid() != self._parent:
+            self._runtime.drain("supervisord is gone", now)
+        if self._table.replaced():
+            self._reopen_table()
+        control, gateway = self._table.read(ControlWords), self._table.read(GatewayWords)
+        self._runtime.on_tick(now, control.epoch if control else 0, gateway.epoch if gateway else 0)
+        self._write_row(now)
+        self._flush()
+
+    def _reopen_table(self) -> None:
+        with suppress(TableRefused):  # control is at work on it; the next tick looks again
+            table = Table.open(self._home.table)
+            self._table.close()
+            self._table, self._writer = table, None
+            self._runtime.boot_id = table.boot_id
+            self._runtime.control_epoch = 0
+
+    def _write_row(self, now: float) -> None:
+        if not self._runtime.incarnation:
+            return
+        if self._writer is None:
+            row = self._table.find_row(self._slug)
+            if row is None:
+                return
+            self._writer = self._table.writer(RowWorker, row)
+        if now - self._footprint_at > FOOTPRINT_EVERY_S:
+            self._footprint, self._footprint_at = footprint_self_bytes(), now
+        self._writer.set(**self._runtime.words(now, self._footprint))
+        self._writer.flush()
+
+    def _say_last_words(self) -> None:
+        self._write_row(time.monotonic())
+        deadline = time.monotonic() + LAST_WORDS_MS / 1000
+        while self._outbox and time.monotonic() < deadline and self._gateway is not None:
+            self._gateway.poll(int(TICK_S * 1000), zmq.POLLOUT)
+            self._flush()
+        for sock in (self._control, self._gateway):
+            if sock is not None:
+                sock.close(linger=LAST_WORDS_MS)
+        self._context.term()

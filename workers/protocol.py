@@ -1,0 +1,179 @@
+"""The job protocol on `workers.ipc`: what the gateway and any backend (MLX worker, echo, relay) say to each other.
+
+Every frame carries the protocol version, the gateway's epoch and the worker's incarnation; frames of a job carry
+its attempt too. A receiver drops and counts frames of another epoch, incarnation or attempt.
+
+    worker  -> Hello(epoch_known=0)         at start, and again when the gateway's epoch changes
+    gateway -> Welcome(epoch)               the worker drops the jobs of any older epoch, then says
+    worker  -> Hello(epoch_known=epoch)     now the gate may open
+    gateway -> Job, Cancel
+    worker  -> Accept | Refuse              within ACCEPT_WITHIN_S; Refuse means nothing was started
+    worker  -> Step                         one frame per step for the whole batch
+    worker  -> Fail                         the job ended by an error of its own; others go on
+    worker  -> Hello                        again on every change of phase (LOADING, READY, DRAINING, ...)
+    worker  -> Beat                         every BEAT_EVERY_S, with progress
+
+Pure: no socket here. `decode_*` raise `msgspec.ValidationError` / `msgspec.DecodeError` on anything malformed.
+"""
+
+from typing import Literal
+
+import msgspec
+
+VERSION = 1
+FRAME_MAX_BYTES = 1024 * 1024  # token frames; job frames are capped by the gateway's body limit
+BEAT_EVERY_S = 0.5
+ACCEPT_WITHIN_S = 1.0
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class Sampling(msgspec.Struct, array_like=True, frozen=True):
+    """How tokens are chosen. `temperature` 0 is greedy. `seed` is always set: the gateway draws one if none is given.
+
+    top_k 0, top_p 1, min_p 0, repeat_penalty 1, presence/frequency_penalty 0 switch the filter off.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = 0
+
+
+class ChatMessage(msgspec.Struct, array_like=True, frozen=True):
+    role: str
+    content: str
+
+
+class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
+    """gateway -> worker. Exactly one of `messages` (chat template applied), `prompt` (as it is), `tokens` is set."""
+
+    v: int
+    epoch: int
+    incarnation: int
+    job: int
+    attempt: int
+    messages: list[ChatMessage] | None
+    prompt: str | None
+    tokens: list[int] | None
+    sampling: Sampling
+    max_tokens: int  # 0: as many as the context still holds
+    stop: list[str]
+
+
+class Cancel(msgspec.Struct, array_like=True, tag="cancel", frozen=True):
+    v: int
+    epoch: int
+    incarnation: int
+    job: int
+    attempt: int
+
+
+class Welcome(msgspec.Struct, array_like=True, tag="welcome", frozen=True):
+    v: int
+    boot_id: int
+    epoch: int
+
+
+ToWorker = Job | Cancel | Welcome
+
+
+class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
+    """worker -> gateway. `batch_max` is how many jobs it takes at once; `context_length` in tokens (0 until READY)."""
+
+    v: int
+    boot_id: int
+    epoch_known: int
+    slug: str
+    incarnation: int
+    pid: int
+    phase: int
+    batch_max: int
+    context_length: int = 0
+    load_ms: int = 0
+
+
+class Accept(msgspec.Struct, array_like=True, tag="accept", frozen=True):
+    v: int
+    epoch: int
+    incarnation: int
+    job: int
+    attempt: int
+
+
+class Refuse(msgspec.Struct, array_like=True, tag="refuse", frozen=True):
+    """worker -> gateway: the job was not started. `code` "not_ready" is no attempt and goes back to the queue."""
+
+    v: int
+    epoch: int
+    incarnation: int
+    job: int
+    attempt: int
+    code: str
+    message: str
+
+
+class End(msgspec.Struct, array_like=True, frozen=True):
+    """How a job ended: token counts and the engine's own times in milliseconds."""
+
+    reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_ms: float
+    decode_ms: float
+
+
+class Item(msgspec.Struct, array_like=True, frozen=True):
+    """A job's part of a step. `position` is the index of the first id among the job's own tokens, from 0.
+
+    `ids` may be empty (text released late, or an end without a token); `text` may be empty (held back).
+    """
+
+    job: int
+    attempt: int
+    position: int
+    ids: list[int]
+    text: str
+    end: End | None = None
+
+
+class Step(msgspec.Struct, array_like=True, tag="step", frozen=True):
+    v: int
+    epoch: int
+    incarnation: int
+    seq: int
+    items: list[Item]
+
+
+class Fail(msgspec.Struct, array_like=True, tag="fail", frozen=True):
+    v: int
+    epoch: int
+    incarnation: int
+    job: int
+    attempt: int
+    code: str
+    message: str
+
+
+class Beat(msgspec.Struct, array_like=True, tag="beat", frozen=True):
+    """worker -> gateway: alive. `steps` counts engine steps, so that a stuck engine shows as unchanged."""
+
+    v: int
+    epoch: int
+    incarnation: int
+    slug: str
+    phase: int
+    active: int
+    steps: int
+
+
+FromWorker = Hello | Accept | Refuse | Step | Fail | Beat
+
+encode = msgspec.msgpack.Encoder().encode
+decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
+decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode

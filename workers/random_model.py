@@ -1,0 +1,257 @@
+"""Makes a small language model with random weights: Llama architecture, float32, its own tokenizer.
+
+What it is for: tests, benches and the first `make run` need a model that mlx_lm loads like any other, without a
+network. What it answers is gibberish, and greedy it repeats itself; that is the nature of random weights.
+
+Guarantees:
+1. The same size and seed give the same weights; the tokenizer does not depend on the seed.
+2. Any Unicode text survives encode and decode (byte-level BPE).
+3. The directory appears complete or not at all (built beside it, then renamed). One that is already there is kept if
+   it was made by the same recipe, and refused otherwise: nothing is ever overwritten.
+4. An answer never ends by chance and contains no special token (their logits are pushed down), so that a test gets
+   as many tokens as it asked for.
+
+MLX is not needed here, only numpy, safetensors and tokenizers. `python -m workers.random_model DIR --size 1m`.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from safetensors.numpy import save_file
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+Size = Literal["1m", "26m"]
+RECIPE = 1  # raise it when the same size and seed would no longer give the same files
+CONTEXT_TOKENS = 4096
+VOCABULARY_MAX = 1024
+BEGIN, END, START = SPECIAL = ("<|begin|>", "<|end|>", "<|start|>")
+ROLES = ("system", "user", "assistant", "tool", "developer")
+WEIGHT_STD = 0.05
+SPECIAL_PUSH = -1000.0
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] not in " + repr(list(ROLES)) + " %}"
+    "{{ raise_exception('unknown role ' ~ message['role']) }}{% endif %}"
+    "<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+
+class Shape(NamedTuple):
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+
+
+SHAPES: dict[Size, Shape] = {
+    "1m": Shape(hidden=128, layers=4, heads=4, kv_heads=2, intermediate=384),
+    "26m": Shape(hidden=512, layers=8, heads=8, kv_heads=4, intermediate=1536),
+}
+
+# The tokenizer learns its merges from these lines. Words of the field, so that prompts of tests are not all bytes, and
+# a little of other scripts, so that some characters are one token, some several, and some tokens end inside one.
+SENTENCES = """\
+One machine, several language models, many callers. Unified memory is the scarce thing.
+A model that is answering or loading is never terminated to make room for another one.
+The gateway admits by priority, queues, dispatches, and fans the tokens out to the callers.
+Control decides what is loaded and what is evicted; the workers decide when they are ready.
+A worker is born empty and dies to give its memory back to the system at once.
+Three chats and five tasks at once: three chats and two tasks run, three tasks wait.
+The answer streams token by token, and a slow reader never slows the other streams down.
+What is the capital of France? The capital of France is Paris, a city on the river Seine.
+Write a short story about a lighthouse keeper who learns to talk to the passing ships.
+Explain how a queue works, step by step, as if you were talking to a child of ten years.
+Please summarise the following text in two sentences and give it a friendly title.
+The user asks a question and the assistant answers; the system message sets the tone.
+She sells sea shells by the sea shore, and the shells she sells are sea shells for sure.
+The quick brown fox jumps over the lazy dog while the other animals are watching them.
+def answer(question: str) -> str: return "the same question gives the same answer"
+for token in tokens: print(token, end=" ")  # then a new line, some tabs, and numbers: 0 1 2 3 10 42 100 2048
+{"model": "random", "messages": [{"role": "user", "content": "hello"}], "stream": true}
+Eine Maschine, viele Modelle: Größe, Übermut, Äpfel, Straße und schöne Grüße aus München.
+Où est la bibliothèque ? Le garçon a déjà mangé, et voilà l'été à la plage.
+El niño comió piñas mañana por la mañana; ¿dónde está la estación, señor?
+Быстрая лисица прыгает через ленивую собаку, и модель отвечает на вопрос.
+语言模型回答问题。一台机器,许多模型。内存是稀缺的东西。
+言語モデルは質問に答えます。今日はいい天気ですね。
+언어 모델이 질문에 대답합니다. 오늘은 날씨가 좋습니다.
+النموذج يجيب على السؤال، والذاكرة محدودة. שלום לכולם.
+Ελληνικά: το μοντέλο απαντά στην ερώτηση. नमस्ते दुनिया, यह एक मॉडल है।
+😀 😃 😄 🚀 🎉 👍🏽 👩‍👩‍👧‍👦 🇫🇷 🇩🇪 ❤️ ✅ → ← ∑ ∞ ≤ ≥ é ñ ö
+"""
+
+
+def make_tokenizer() -> Tokenizer:
+    """A byte-level BPE tokenizer of at most VOCABULARY_MAX tokens; special tokens have the first ids."""
+    tokenizer = Tokenizer(models.BPE())
+    words = Regex(r"\s?[^\s\p{L}\p{N}]+|\s?\p{L}+|\s?\p{N}{1,3}|\s+")
+    split = pre_tokenizers.Split(words, behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_MAX,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(SENTENCES.splitlines(keepends=True), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
+    )
+    return tokenizer
+
+
+def make_weights(shape: Shape, vocabulary: int, seed: int) -> dict[str, np.ndarray]:
+    """Float32 tensors under the names of a Llama checkpoint, normally distributed, norms at one."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+
+    def matrix(rows: int, columns: int) -> np.ndarray:
+        return draw.standard_normal((rows, columns), dtype=np.float32) * np.float32(WEIGHT_STD)
+
+    hidden, kv_width = shape.hidden, shape.hidden // shape.heads * shape.kv_heads
+    weights = {
+        "model.embed_tokens.weight": matrix(vocabulary, hidden),
+        "model.norm.weight": np.ones(hidden, np.float32),
+        "lm_head.weight": matrix(vocabulary, hidden),
+    }
+    for layer in range(shape.layers):
+        name = f"model.layers.{layer}"
+        weights |= {
+            f"{name}.input_layernorm.weight": np.ones(hidden, np.float32),
+            f"{name}.post_attention_layernorm.weight": np.ones(hidden, np.float32),
+            f"{name}.self_attn.q_proj.weight": matrix(hidden, hidden),
+            f"{name}.self_attn.k_proj.weight": matrix(kv_width, hidden),
+            f"{name}.self_attn.v_proj.weight": matrix(kv_width, hidden),
+            f"{name}.self_attn.o_proj.weight": matrix(hidden, hidden),
+            f"{name}.mlp.gate_proj.weight": matrix(shape.intermediate, hidden),
+            f"{name}.mlp.up_proj.weight": matrix(shape.intermediate, hidden),
+            f"{name}.mlp.down_proj.weight": matrix(hidden, shape.intermediate),
+        }
+    _silence_special_tokens(weights)
+    return weights
+
+
+def _silence_special_tokens(weights: dict[str, np.ndarray]) -> None:
+    """One coordinate of the hidden state stays positive for every input; only special tokens look at it."""
+    for name, tensor in weights.items():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            tensor[0, :] = 0
+    weights["model.embed_tokens.weight"][:, 0] = 1
+    weights["lm_head.weight"][:, 0] = 0
+    weights["lm_head.weight"][: len(SPECIAL), 0] = SPECIAL_PUSH
+
+
+def make_config(size: Size, seed: int, vocabulary: int) -> dict:
+    shape = SHAPES[size]
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": shape.hidden,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "intermediate_size": shape.intermediate,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": CONTEXT_TOKENS,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "tie_word_embeddings": False,
+        "torch_dtype": "float32",
+        "bos_token_id": SPECIAL.index(BEGIN),
+        "eos_token_id": SPECIAL.index(END),
+        "random_model": _recipe(size, seed),
+    }
+
+
+def make_model(directory: Path, size: Size, seed: int = 0) -> Path:
+    """Build the model at `directory` and return it. Parents are made.
+
+    Raises FileExistsError if something else stands at `directory`, ValueError for an unknown size.
+    """
+    if size not in SHAPES:
+        raise ValueError(f"size: {size!r} is not one of {', '.join(SHAPES)}")
+    directory = Path(directory).absolute()
+    if directory.exists():
+        return _kept(directory, size, seed)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        _write_files(building, size, seed)
+        building.chmod(0o755)
+        try:
+            building.rename(directory)
+        except OSError:  # somebody made it at the same moment
+            return _kept(directory, size, seed)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return directory
+
+
+def _write_files(directory: Path, size: Size, seed: int) -> None:
+    tokenizer = make_tokenizer()
+    config = make_config(size, seed, tokenizer.get_vocab_size())
+    weights = make_weights(SHAPES[size], tokenizer.get_vocab_size(), seed)
+    tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
+    save_file(weights, directory / "model.safetensors", metadata={"format": "mlx"})
+    _write_json(directory / "config.json", config)
+    _write_json(
+        directory / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": BEGIN,
+            "eos_token": END,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": CONTEXT_TOKENS,
+            "chat_template": CHAT_TEMPLATE,
+        },
+    )
+    _write_json(
+        directory / "generation_config.json",
+        {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]},
+    )
+
+
+def _recipe(size: Size, seed: int) -> dict:
+    return {"recipe": RECIPE, "size": size, "seed": seed}
+
+
+def _kept(directory: Path, size: Size, seed: int) -> Path:
+    try:
+        found = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("random_model")
+    except (OSError, ValueError):
+        found = None
+    if found != _recipe(size, seed):
+        raise FileExistsError(
+            f"{directory} exists and is not the random model {size} with seed {seed}; remove it or choose another place"
+        )
+    return directory
+
+
+def _write_json(path: Path, value: dict) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m workers.random_model", description=__doc__.splitlines()[0])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--size", choices=list(SHAPES), default="1m")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    try:
+        print(make_model(arguments.directory, arguments.size, arguments.seed))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"random_model: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

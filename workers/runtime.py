@@ -1,0 +1,264 @@
+"""A worker's life, told without sockets: what it answers to control, to the gateway and to its own engine.
+
+Theory
+------
+A worker is born empty and dies to give memory back: there is no unloading inside a process.
+
+    (no word)  --WELCOME-->  EMPTY  --LOAD-->  LOADING  -->  READY  --TERM / orphaned-->  DRAINING  -->  exit 0
+                             EMPTY, READY  --QUIT while empty-handed-->  exit 0
+
+Guarantees
+1. Before WELCOME it writes no word in the table and takes no job.
+2. Key 3 of an eviction: QUIT is refused (Busy) while a job is accepted or active, or the model is loading.
+3. A job is accepted only while READY, and only up to the batch size; otherwise Refuse("not_ready"): not started.
+4. A newer gateway epoch in a Welcome drops every job of the older one before the hello that opens the gate.
+5. DRAINING takes nothing new, finishes what it has and exits 0.
+
+All state here belongs to the I/O thread. `effects` carries things out; `now` is monotonic seconds.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from control import messages
+from control.states import Phase
+from workers import protocol as jobs
+from workers.engine import EngineJob, JobKey
+from workers.engine_thread import EngineThread, Fatal, JobRejected, Loaded, LoadFailed, Outputs, Post
+
+HELLO_EVERY_S = 1.0
+NS = 1_000_000_000
+EXIT_LOAD_FAILED = 1
+EXIT_FATAL = 70
+
+
+class Effects(Protocol):
+    def to_control(self, message: msgspec.Struct) -> None: ...
+
+    def to_gateway(self, message: msgspec.Struct) -> None: ...
+
+    def drop_unsent(self) -> None:
+        """Forget frames meant for a gateway that is gone."""
+
+    def meet_gateway(self, incarnation: int) -> None:
+        """Connect to the gateway under an identity that names this incarnation."""
+
+    def note(self, event: str, **facts: object) -> None: ...
+
+
+class Runtime:
+    """`exit_code` None: live on; else end the process with it once everything said has left."""
+
+    def __init__(self, slug: str, pid: int, start_time_us: int, batch_max: int, engine: EngineThread,
+                 effects: Effects) -> None:
+        self.slug, self.pid, self.start_time_us, self.batch_max = slug, pid, start_time_us, batch_max
+        self.engine, self.effects = engine, effects
+        self.boot_id = 0
+        self.incarnation = 0
+        self.phase = Phase.EMPTY
+        self.load_id = self.load_ms = self.context_length = self.share_bytes = 0
+        self.gateway_epoch = 0
+        self.control_epoch = 0
+        self.jobs: set[JobKey] = set()
+        self.accepted = self.finished = self.tokens_out = self.frames = 0
+        self.exit_code: int | None = None
+        self._hello_at = self._gateway_hello_at = self._beat_at = float("-inf")
+
+    # -- control ---------------------------------------------------------------------------------------------
+
+    def on_control(self, message: messages.FromControl, now: float) -> None:
+        match message:
+            case messages.Welcome():
+                self._on_welcome(message, now)
+            case messages.Refused():
+                self.effects.note("hello_refused", reason=message.reason)
+                self.exit_code = EXIT_LOAD_FAILED
+            case messages.Load() if message.incarnation == self.incarnation:
+                self._on_load(message, now)
+            case messages.Quit() if message.incarnation == self.incarnation:
+                self._on_quit(message)
+
+    def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
+        if welcome.boot_id != self.boot_id:
+            return
+        self.control_epoch = welcome.control_epoch
+        if self.incarnation:
+            return
+        self.incarnation, self.share_bytes = welcome.incarnation, welcome.share_bytes
+        self.effects.meet_gateway(self.incarnation)
+        self.effects.note("welcomed", incarnation=self.incarnation)
+        self._tell_phase(now)
+
+    def _on_load(self, load: messages.Load, now: float) -> None:
+        if self.phase is Phase.EMPTY:
+            self.phase, self.load_id = Phase.LOADING, load.load_id
+            self.engine.load()
+        self._tell_phase(now)
+
+    def _on_quit(self, order: messages.Quit) -> None:
+        busy = f"{len(self.jobs)} jobs" if self.jobs else "loading" if self.phase is Phase.LOADING else ""
+        if busy:  # (2)
+            self.effects.to_control(messages.Busy(messages.VERSION, self.slug, self.incarnation, order.fence, busy))
+            return
+        self.effects.to_control(messages.Quitting(messages.VERSION, self.slug, self.incarnation, order.fence))
+        self.effects.note("quitting", reason=order.reason)
+        self.exit_code = 0
+
+    def _say_hello(self, now: float) -> None:
+        self._hello_at = now
+        phase = self.phase if self.incarnation else 0
+        self.effects.to_control(messages.Hello(messages.VERSION, self.boot_id, self.slug, self.pid,
+                                               self.start_time_us, self.incarnation, phase))
+
+    def _tell_phase(self, now: float, error: str = "") -> None:
+        """Both sides hear of every change; the table says it too."""
+        self.effects.to_control(messages.Report(messages.VERSION, self.slug, self.incarnation, self.phase,
+                                                self.load_id, error))
+        self._say_gateway_hello(now)
+
+    # -- the gateway -----------------------------------------------------------------------------------------
+
+    def on_gateway(self, message: jobs.ToWorker, now: float) -> None:
+        match message:
+            case jobs.Welcome() if message.boot_id == self.boot_id:
+                if message.epoch != self.gateway_epoch:
+                    self._drop_jobs()  # (4)
+                    self.gateway_epoch = message.epoch
+                    self._say_gateway_hello(now)
+            case jobs.Job() if self._is_current(message):
+                self._on_job(message)
+            case jobs.Cancel() if self._is_current(message):
+                self._on_cancel((message.job, message.attempt))
+
+    def _is_current(self, message: jobs.Job | jobs.Cancel) -> bool:
+        return message.epoch == self.gateway_epoch and message.incarnation == self.incarnation
+
+    def _drop_jobs(self) -> None:
+        for key in self.jobs:
+            self.engine.remove(key)
+        self.finished += len(self.jobs)
+        self.jobs.clear()
+        self.effects.drop_unsent()
+
+    def _on_job(self, job: jobs.Job) -> None:
+        key = (job.job, job.attempt)
+        if self.phase is not Phase.READY or len(self.jobs) >= self.batch_max:  # (3)
+            why = self.phase.name.lower() if self.phase is not Phase.READY else "the batch is full"
+            self._answer(jobs.Refuse, key, "not_ready", why)
+            return
+        self.jobs.add(key)
+        self.accepted += 1
+        self.engine.add(EngineJob(key, job.messages, job.prompt, job.tokens, job.sampling, job.max_tokens, job.stop))
+        self._answer(jobs.Accept, key)
+
+    def _on_cancel(self, key: JobKey) -> None:
+        """The job ends here, between two steps; what the engine still posts for it is dropped."""
+        if key not in self.jobs:
+            return
+        self.engine.remove(key)
+        self._forget(key)
+        self._answer(jobs.Fail, key, "cancelled", "")
+
+    def _answer(self, kind: type, key: JobKey, *rest: str) -> None:
+        self.effects.to_gateway(kind(jobs.VERSION, self.gateway_epoch, self.incarnation, *key, *rest))
+
+    def _forget(self, key: JobKey) -> None:
+        self.jobs.discard(key)
+        self.finished += 1
+        if self.phase is Phase.DRAINING and not self.jobs:
+            self.exit_code = 0  # (5)
+
+    def _say_gateway_hello(self, now: float) -> None:
+        self._gateway_hello_at = now
+        self.effects.to_gateway(jobs.Hello(
+            jobs.VERSION, self.boot_id, self.gateway_epoch, self.slug, self.incarnation, self.pid, self.phase,
+            self.batch_max, self.context_length, self.load_ms))
+
+    # -- the engine ------------------------------------------------------------------------------------------
+
+    def on_engine(self, post: Post, now: float) -> None:
+        match post:
+            case Outputs():
+                self._on_outputs(post.outputs)
+            case JobRejected() if post.key in self.jobs:
+                self._forget(post.key)
+                self._answer(jobs.Fail, post.key, post.code, post.message)
+            case Loaded():
+                self.load_ms, self.context_length = post.load_ms, post.facts.context_length
+                if self.phase is Phase.LOADING:
+                    self.phase = Phase.READY
+                self.effects.note("loaded", load_ms=post.load_ms, context_length=self.context_length)
+                self._tell_phase(now)
+            case LoadFailed():
+                self.effects.note("load_failed", reason=post.reason)
+                self._tell_phase(now, post.reason)
+                self.exit_code = EXIT_LOAD_FAILED
+            case Fatal():
+                self.effects.note("engine_died", trace=post.trace)
+                self.exit_code = EXIT_FATAL
+
+    def _on_outputs(self, outputs: list) -> None:
+        """One frame for the whole batch."""
+        items = [jobs.Item(*out.key, out.position, out.ids, out.text, out.end)
+                 for out in outputs if out.key in self.jobs]
+        if not items:
+            return
+        self.frames += 1
+        self.effects.to_gateway(jobs.Step(jobs.VERSION, self.gateway_epoch, self.incarnation, self.frames, items))
+        for out in outputs:
+            self.tokens_out += len(out.ids)
+            if out.end is not None and out.key in self.jobs:
+                self._forget(out.key)
+
+    # -- operators and time ----------------------------------------------------------------------------------
+
+    def drain(self, reason: str, now: float) -> None:
+        """TERM, or supervisord is gone: finish what is being answered, then exit 0 (5)."""
+        if self.phase is Phase.DRAINING or self.exit_code is not None:
+            return
+        self.effects.note("draining", reason=reason, jobs=len(self.jobs))
+        self.phase = Phase.DRAINING
+        if self.incarnation:
+            self._tell_phase(now)
+        if not self.jobs:
+            self.exit_code = 0
+
+    def on_tick(self, now: float, control_epoch: int, gateway_epoch: int) -> None:
+        """`control_epoch`, `gateway_epoch`: as the table says now; a new one is greeted."""
+        unknown = not self.incarnation or control_epoch != self.control_epoch
+        if unknown and now - self._hello_at >= HELLO_EVERY_S:
+            self._say_hello(now)
+        if not self.incarnation:
+            return
+        if gateway_epoch != self.gateway_epoch and now - self._gateway_hello_at >= HELLO_EVERY_S / 5:
+            self._say_gateway_hello(now)
+        if now - self._beat_at >= jobs.BEAT_EVERY_S:
+            self._beat_at = now
+            self.effects.to_gateway(jobs.Beat(jobs.VERSION, self.gateway_epoch, self.incarnation, self.slug,
+                                              self.phase, len(self.jobs), self.engine.steps))
+
+    def words(self, now: float, footprint_bytes: int) -> dict[str, int]:
+        """The row's words in the table."""
+        engine = self.engine
+        return {
+            "incarnation": self.incarnation,
+            "phase": self.phase,
+            "accepted": self.accepted,
+            "finished": self.finished,
+            "active": len(self.jobs),
+            "load_progress_permille": int(engine.load_progress * 1000),
+            "tokens_out": self.tokens_out,
+            "mlx_active_bytes": engine.memory.active_bytes,
+            "mlx_peak_bytes": engine.memory.peak_bytes,
+            "mlx_cache_bytes": engine.memory.cache_bytes,
+            "footprint_bytes": footprint_bytes,
+            "heartbeat_ns": int(now * NS),
+            "progress_ns": int(engine.progress_at * NS),
+            "steps": engine.steps,
+            "load_ms": self.load_ms,
+            "context_length": self.context_length,
+            "batch_max": self.batch_max,
+            "pid": self.pid,
+            "gateway_epoch": self.gateway_epoch,
+        }
