@@ -57,8 +57,11 @@ class Config(Server, Limits, Control):
         return self._by_name.get(canonical(name or self.default_model or self.models[0].name))
 
     def close_names(self, name: str) -> list[str]:
-        """Up to three configured names or aliases that resemble `name`, nearest first."""
-        return close(name, [each for model in self.models for each in (model.name, *model.aliases)])
+        """Up to three configured names or aliases that resemble `name`, nearest first, or else begin with it."""
+        spelt = {canonical(each): each for model in self.models for each in (model.name, *model.aliases)}
+        wanted = canonical(name)
+        near = close(wanted, spelt) or [each for each in spelt if wanted and each.startswith(wanted)]
+        return [spelt[each] for each in near[:3]]
 
     @cached_property
     def _by_name(self) -> dict[str, ModelConfig]:

@@ -60,7 +60,8 @@ class Journal(structlog.BoundLoggerBase):
 
     def _line(self, level: str, event: str, fields: dict[str, object]) -> None:
         try:
-            (line,), _ = self._process_event("write", None, {**fields, "event": event, "level": level})
+            first = {"event": event, "level": level}
+            (line,), _ = self._process_event("write", None, first | fields | first)
             self._logger.write(line)
         except Exception:  # whatever a field's own code does when it is read: no decision fails for want of a line
             self._logger.drop()
@@ -154,10 +155,12 @@ def _make_harmless(_sink: Sink, _method: str, fields: dict[str, object]) -> dict
 def _mapping(fields: Mapping[object, object], depth: int) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in list(fields.items())[:ITEMS_MAX]:
-        name = _clean(str(key))
+        name = key.name if isinstance(key, Enum) else _clean(str(key))
         number = value is None or isinstance(value, (bool, int, float))
         secret = not number and not SECRET.isdisjoint(name.lower().replace("-", "_").split("_"))
         found[name] = _withheld(value) if secret else _plain(value, depth)
+    if len(fields) > ITEMS_MAX:
+        found["..."] = f"{len(fields) - ITEMS_MAX} more"
     return found
 
 
@@ -174,8 +177,10 @@ def _plain(value: object, depth: int) -> object:
         return value
     if isinstance(value, float):
         return value if abs(value) < float("inf") else str(value)  # JSON has neither infinity nor NaN
-    if isinstance(value, (str, PurePath, BaseException)):
-        return _clean(str(value) or type(value).__name__ if isinstance(value, BaseException) else str(value))
+    if isinstance(value, BaseException):
+        return _clean(f"{type(value).__name__}: {value}")
+    if isinstance(value, (str, PurePath)):
+        return _clean(str(value))
     if depth and hasattr(value, "_asdict"):
         return _mapping(value._asdict(), depth - 1)
     if depth and isinstance(value, Mapping):

@@ -20,14 +20,13 @@ from control.home import Home
 from control.process_facts import is_alive
 from control.reconciler import Reconciler
 from control.rows import RowState
+from control.sockets import open_router
 from control.states import HEARTBEAT_STALE_NS
 from control.supervisord import SupervisordThread
 from control.table import ControlWords, GatewayWords, RowControl, RowGateway, RowWorker, Table, TableRefused
 
 TICK_S = 0.1
 FRAMES_PER_TURN_MAX = 256
-PEER_FRAMES_MAX = 1000
-ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS = 5_000, 60_000
 NS = 1_000_000_000
 
 
@@ -43,12 +42,7 @@ class Loop:
         self._rows = {slug: self._table.writer(RowControl, index) for slug, index in rows.items()}
         epoch = max(self._header.get("epoch") + 1, int(time.time()))
         self._header.set(epoch=epoch, pid=os.getpid())
-        self._socket = zmq.Context.instance().socket(zmq.ROUTER)
-        self._socket.linger, self._socket.router_mandatory = 0, 1
-        self._socket.maxmsgsize = messages.FRAME_MAX_BYTES
-        self._socket.sndhwm = self._socket.rcvhwm = PEER_FRAMES_MAX
-        self._socket.heartbeat_ivl, self._socket.heartbeat_timeout = ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS
-        self._socket.bind(home.endpoint("control"))
+        self._socket = open_router(zmq.Context.instance(), home.endpoint("control"), messages.FRAME_MAX_BYTES)
         self._bell, self._bell_push = socket.socketpair()
         self._bell.setblocking(False)
         self._bell_push.setblocking(False)

@@ -122,7 +122,7 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """One model. A name with a dot, colon or slash needs quotes; with and without ":latest" it is the same name."""
+    """One model of up to 64. A name with dot, colon or slash needs quotes; with and without ":latest" is the same."""
 
     engine: str = setting(
         "mlx", "What runs the model: mlx, or echo, which answers numbered words without weights (tests and benches) "

@@ -120,10 +120,12 @@ def read_credentials(path: Path) -> Credentials | None:
 
 
 def read_stop_wait_s(path: Path) -> float:
-    """The longest that supervisord may take to end everything in a rendered file: workers together, the rest in turn."""
-    waits = {name: section.getfloat("stopwaitsecs", 0.0) for name, section in _parsed(path).items()}
-    workers = [wait for name, wait in waits.items() if name.startswith("program:worker-")]
-    return max(workers, default=0.0) + sum(wait for name, wait in waits.items() if not name.startswith("program:worker-"))
+    """The longest that ending what a rendered file defines may take: workers all together, the others in turn."""
+    workers, others = [0.0], [0.0]
+    for name, section in _parsed(path).items():
+        waits = workers if name.startswith("program:worker-") else others
+        waits.append(section.getfloat("stopwaitsecs", 0.0))
+    return max(workers) + sum(others)
 
 
 def _parsed(path: Path) -> configparser.RawConfigParser:

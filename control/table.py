@@ -55,6 +55,7 @@ __all__ = ["ROWS", "ControlWords", "GatewayWords", "RecordWriter", "Row", "RowCo
 
 READ_RETRIES = 8
 UNWRITTEN = bytes(WORD_BYTES)
+UNNAMED = bytes(BLOCK_BYTES)
 START = "start the stack with `warden up`"
 RENEW = "run `warden ctl restart control`: control puts a new one in its place"
 SAME_VERSION = "run `warden down`, then `warden up`, so that every process is of the same version"
@@ -151,7 +152,7 @@ class Table:
         for index in range(ROWS):
             base = index * ROW_BYTES
             name_at = NAME.first_byte + base
-            if data[name_at:name_at + WORD_BYTES] != UNWRITTEN:
+            if data[name_at:name_at + BLOCK_BYTES] != UNNAMED:
                 rows.append(Row(index, slug_text(self._pick(data, NAME, name_at)),
                                 *[self._pick(data, layout, layout.first_byte + base) for layout in ABOUT_ROW]))
         control, gateway = (self._pick(data, layout, layout.first_byte) for layout in ABOUT_ALL)

@@ -34,15 +34,24 @@ class Answer(Inbox):
         return self
 
     async def __anext__(self) -> Answered:
-        while (event := self.take()) is None:
-            if self.ended:
-                raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        event = await self.next()
+        if event is None:
+            raise StopAsyncIteration
         return event
+
+    async def next(self, within_s: float | None = None) -> Answered | None:
+        """The next event; None if none comes in time, or none will (then `ended` is true). Raises: GatewayError."""
+        if (event := self.take()) is not None or self.ended:
+            return event
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._waiter
+        except TimeoutError:
+            return None
+        finally:
+            self._waiter = None
+        return self.take()
 
     def leave(self) -> None:
         """Nobody reads on: the request is cancelled unless it has ended, and whoever waits for an event stops."""

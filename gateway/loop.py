@@ -16,6 +16,7 @@ import zmq
 from control import messages
 from control.config import Config
 from control.home import Home
+from control.sockets import open_dealer, open_router
 from control.table import ControlWords, GatewayWords, RowControl, RowWorker, Table, TableRefused
 from gateway.counters import Publisher
 from gateway.dispatcher import Dispatcher
@@ -25,28 +26,10 @@ from workers import protocol as jobs
 TICK_S = 0.05
 FRAMES_PER_TURN_MAX = 256
 CLIENT_FRAMES_MAX = 64  # frames inside ZeroMQ per client; the rest waits in Fanout, where it is counted
-WORKER_FRAMES_MAX = 1000
 FRAME_OVERHEAD_BYTES = 64 * 1024
-ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS = 5_000, 60_000  # only for half-open peers: a death on ipc is seen at once
 CLOCK_GAP_S = 5.0
 LAST_WORDS_MS = 1000
 PEER_GONE = (zmq.EHOSTUNREACH,)
-
-
-def make_socket(context: zmq.Context, kind: int, *, frames_max: int, frame_max_bytes: int) -> zmq.Socket:
-    """A socket with our limits: nothing lingers, nothing oversized is read, a missing peer is an error."""
-    socket = context.socket(kind)
-    socket.linger = 0
-    socket.sndhwm = frames_max
-    socket.rcvhwm = WORKER_FRAMES_MAX
-    socket.maxmsgsize = frame_max_bytes
-    socket.heartbeat_ivl, socket.heartbeat_timeout = ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS
-    if kind == zmq.ROUTER:
-        socket.router_mandatory = 1
-    else:
-        socket.immediate = 1
-        socket.reconnect_ivl = 50
-    return socket
 
 
 class Loop:
@@ -55,15 +38,11 @@ class Loop:
     def __init__(self, config: Config, home: Home, table: Table, note: Callable[..., None]) -> None:
         self._home, self._note = home, note
         context = zmq.Context.instance()
-        self._clients = make_socket(context, zmq.ROUTER, frames_max=CLIENT_FRAMES_MAX,
-                                    frame_max_bytes=config.body_max_bytes + FRAME_OVERHEAD_BYTES)
-        self._workers = make_socket(context, zmq.ROUTER, frames_max=WORKER_FRAMES_MAX,
-                                    frame_max_bytes=jobs.FRAME_MAX_BYTES)
-        self._control = make_socket(context, zmq.DEALER, frames_max=WORKER_FRAMES_MAX,
-                                    frame_max_bytes=messages.FRAME_MAX_BYTES)
-        self._clients.bind(home.endpoint("clients"))
-        self._workers.bind(home.endpoint("workers"))
-        self._control.connect(home.endpoint("control"))
+        self._clients = open_router(context, home.endpoint("clients"), config.body_max_bytes + FRAME_OVERHEAD_BYTES,
+                                    CLIENT_FRAMES_MAX)
+        self._workers = open_router(context, home.endpoint("workers"), jobs.FRAME_MAX_BYTES)
+        self._control = open_dealer(context, home.endpoint("control"), messages.FRAME_MAX_BYTES,
+                                    b"gateway." + secrets.token_hex(4).encode())
         self._poller = zmq.Poller()
         for socket in (self._clients, self._workers, self._control):
             self._poller.register(socket, zmq.POLLIN)

@@ -74,6 +74,8 @@ EXAMPLES: list[tuple[Rule, Files, Files]] = [
      {"control/ctl.py": ""}, {"control/ctl.py": "", "supervisor.conf": "supervisor.ctl_factory = control.ctl:make"}),
     (tidy_imports.dead_modules,
      {"workers/made.py": ""}, {"workers/made.py": "", "Makefile": "run:\n\tpython -m workers.made DIR"}),
+    (tidy_imports.dead_modules,
+     {"workers/made.py": ""}, {"workers/made.py": "", "gateway/__init__.py": 'call = ["-m", "workers.made"]'}),
     (tidy_rules.file_size, {"control/x.py": "\n" * 301}, {"control/x.py": "\n" * 300}),
     (tidy_rules.file_size, {"gateway/http/pages/x.js": "x" * 121}, {"gateway/http/pages/x.js": "x" * 120}),
     (tidy_rules.file_median, {"control/x.py": "\n" * 131}, {"control/x.py": "\n" * 200, "control/y.py": ""}),

@@ -20,6 +20,7 @@ import zmq
 from control import messages
 from control.home import Home
 from control.process_facts import footprint_self_bytes
+from control.sockets import open_dealer
 from control.table import ControlWords, GatewayWords, RowWorker, Table, TableRefused
 from workers import protocol as jobs
 from workers.engine import Engine
@@ -30,7 +31,6 @@ TICK_S = 0.1
 OUTBOX_FRAMES_MAX = 256
 FOOTPRINT_EVERY_S = 1.0
 LAST_WORDS_MS = 1000  # how long a leaving worker waits for its last frames to be taken
-ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS = 5_000, 60_000
 JOB_FRAME_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -52,15 +52,6 @@ class Wake:
                 pass
 
 
-def make_dealer(context: zmq.Context, frame_max_bytes: int, identity: str) -> zmq.Socket:
-    dealer = context.socket(zmq.DEALER)
-    dealer.linger, dealer.immediate, dealer.reconnect_ivl = 0, 1, 50
-    dealer.maxmsgsize = frame_max_bytes
-    dealer.heartbeat_ivl, dealer.heartbeat_timeout = ZMTP_HEARTBEAT_MS, ZMTP_TIMEOUT_MS
-    dealer.identity = identity.encode()
-    return dealer
-
-
 class Loop:
     """Implements `runtime.Effects`."""
 
@@ -71,8 +62,8 @@ class Loop:
         self._wake = Wake()
         self._outbox: deque[bytes] = deque()
         self._nonce = secrets.token_hex(4)
-        self._control = make_dealer(self._context, messages.FRAME_MAX_BYTES, f"{slug}.{self._nonce}")
-        self._control.connect(home.endpoint("control"))
+        self._control = open_dealer(self._context, home.endpoint("control"), messages.FRAME_MAX_BYTES,
+                                    f"{slug}.{self._nonce}".encode())
         self._gateway: zmq.Socket | None = None
         self._poller = zmq.Poller()
         self._poller.register(self._control, zmq.POLLIN)
@@ -99,8 +90,8 @@ class Loop:
         self._outbox.clear()
 
     def meet_gateway(self, incarnation: int) -> None:
-        self._gateway = make_dealer(self._context, JOB_FRAME_MAX_BYTES, f"{self._slug}.{incarnation}.{self._nonce}")
-        self._gateway.connect(self._home.endpoint("workers"))
+        self._gateway = open_dealer(self._context, self._home.endpoint("workers"), JOB_FRAME_MAX_BYTES,
+                                    f"{self._slug}.{incarnation}.{self._nonce}".encode())
         self._poller.register(self._gateway, zmq.POLLIN)
 
     # -- the life --------------------------------------------------------------------------------------------

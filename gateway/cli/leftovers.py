@@ -9,13 +9,14 @@ from pathlib import Path
 
 from control.home import Home
 
+SOCKETS = ("*.ipc", "supervisor.sock*")
 LOG_TAIL_LINES = 15
 LOG_TAIL_BYTES = 16 * 1024
 
 
 def remove_leftovers(home: Home) -> list[str]:
     """Remove what a stack that no longer runs has left; returns the names of what was there."""
-    sockets = sorted({*home.socket_dir.glob("*.ipc"), home.supervisor_socket, *home.socket_dir.glob("supervisor.sock.*")})
+    sockets = [path for pattern in SOCKETS for path in sorted(home.socket_dir.glob(pattern))]
     files = [*sockets, home.supervisor_pidfile, home.supervisor_conf]
     removed = []
     for path in files:

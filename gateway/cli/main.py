@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app(args=arguments, standalone_mode=True)
     except CommandFailed as failed:
-        print(f"warden: {failed}", file=sys.stderr)
+        print(failed, file=sys.stderr)
         return failed.code
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)

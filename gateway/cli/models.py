@@ -5,12 +5,13 @@ reads as unknown. `ls` and `check` read the configuration only.
 """
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import gateway
-from control.states import Phase
+from control.states import HEARTBEAT_STALE_NS, Phase
 
 if TYPE_CHECKING:
     from control.table import GatewayWords, Row
@@ -39,6 +40,8 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] 
         raise CommandFailed(str(refused)) from None
     snapshot, now_ns = table.snapshot(), time.monotonic_ns()
     table.close()
+    if snapshot.control is None or abs(now_ns - snapshot.control.heartbeat_ns) > HEARTBEAT_STALE_NS:
+        print("control is silent: this is what was last written", file=sys.stderr)
     lines = [describe(row, snapshot.gateway, now_ns) for row in snapshot.rows]
     if as_json:
         print(json.dumps(lines, indent=2))

@@ -60,7 +60,7 @@ def _from_proc() -> Iterator[tuple[int, str, str]]:
 
 
 def _from_ps() -> Iterator[tuple[int, str, str]]:
-    """`ps` prints the environment behind the command, separated by blanks only; a value ends where the next key begins."""
+    """`ps` prints the environment behind the command, with blanks between; a value ends where the next key begins."""
     answer = subprocess.run(
         ["ps", "-axEww", "-o", "pid=,command="],
         capture_output=True, text=True, errors="replace", timeout=PS_TIMEOUT_S, check=False,

@@ -47,8 +47,10 @@ class Failures:
         return verdicts
 
 
-def choose_missing(facts: dict[str, ProcessFact], table: Snapshot | None, http_status: int, now_ns: int) -> list[Missing]:
-    """What is not ready, in the order in which it comes up; empty = the stack is ready. `http_status` 0 = no answer."""
+def choose_missing(
+    facts: dict[str, ProcessFact], table: Snapshot | None, http_status: int, now_ns: int
+) -> list[Missing]:
+    """What is not ready; empty = the stack is. `http_status` is that of /readyz, 0 = no answer."""
     missing = []
     for name in ("control", "gateway"):
         words = getattr(table, name, None)

@@ -66,7 +66,8 @@ def start_stack(stack: Stack, wait_s: float = READY_WAIT_S) -> None:
     try:
         lock = acquire_lock(stack.home.lock_path(UP_LOCK))
     except LockHeld as held:
-        raise CommandFailed(f"another `warden up` (pid {held.pid}) is at work on {stack.home.root}; wait for it") from None
+        line = f"another `warden up` (pid {held.pid}) is at work on {stack.home.root}; wait for it"
+        raise CommandFailed(line) from None
     with lock:
         if is_running(stack.home):
             stack.say(f"already running: {http_url(stack.config)} (home {stack.home.root})")
@@ -142,8 +143,8 @@ def start_supervisord(stack: Stack) -> None:
     write_private(stack.home, text)
     command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(stack.home.supervisor_conf)]
     done = subprocess.run(
-        command, env={**stack.env, **environment, NAME_KEY: "supervisord"}, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=SUPERVISORD_START_TIMEOUT_S, check=False,
+        command, env={**stack.env, **environment, NAME_KEY: "supervisord"}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=SUPERVISORD_START_TIMEOUT_S, check=False,
     )
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]

@@ -38,8 +38,9 @@ def stop_stack(home: Home, say: Say) -> None:
         removed = remove_leftovers(home)
         say(f"{home.root} does not run" + (f"; removed what was left: {', '.join(removed)}" if removed else ""))
         return
+    limit_s = read_stop_wait_s(home.supervisor_conf) + SHUTDOWN_MARGIN_S
     if ask_supervisord_to_stop(home):
-        wait_for_end(home, read_stop_wait_s(home.supervisor_conf) + SHUTDOWN_MARGIN_S, say)
+        wait_for_end(home, limit_s, say, supervisord=Supervisord(home))
     end_orphans(home, say)
     remove_leftovers(home)
     say(f"{home.root} is stopped")
@@ -67,8 +68,12 @@ def _stop_one(supervisord: Supervisord, name: str) -> None:
         pass  # it ended meanwhile
 
 
-def wait_for_end(home: Home, limit_s: float, say: Say) -> dict[int, str]:
-    """Wait until no process of the home is left, telling what is waited for; returns what is left at the limit."""
+def wait_for_end(home: Home, limit_s: float, say: Say, supervisord: Supervisord | None = None) -> dict[int, str]:
+    """Wait until no process of the home is left, telling what is waited for; returns what is left at the limit.
+
+    A `supervisord` that is shutting down is spoken to at each look: left alone it may notice an ended child only a
+    second later, once for each program.
+    """
     deadline_s = time.monotonic() + limit_s
     told: set[str] = set()
     while left := processes_of(home):
@@ -78,8 +83,17 @@ def wait_for_end(home: Home, limit_s: float, say: Say) -> dict[int, str]:
         if told and names != told:
             say(f"waiting for {', '.join(sorted(names))}")
         told = names
+        if supervisord:
+            _wake(supervisord)
         time.sleep(POLL_EVERY_S)
     return left
+
+
+def _wake(supervisord: Supervisord) -> None:
+    try:
+        supervisord.pid()
+    except (SupervisordFault, SupervisordGone):
+        pass  # that it is stopping is what we know
 
 
 def end_orphans(home: Home, say: Say) -> None:

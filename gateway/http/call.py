@@ -8,6 +8,7 @@ SEND_WITHIN_S for a caller that does not read: it is cut off.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ SEND_WITHIN_S = 30.0
 BLANK_MAX_BYTES = 16  # a longer field cannot be an empty one with a few blanks in it
 ABORT = "warden.abort"  # scope extension of `connection`: end the connection without sending what waits
 JSON = "application/json"
+FIRST_FIELD = re.compile(r"\.?([^.\[]*)(.*)", re.DOTALL)
 T = TypeVar("T")
 
 
@@ -42,6 +44,10 @@ class Services(NamedTuple):
 
 class SlowReader(Exception):
     """The caller took nothing for SEND_WITHIN_S."""
+
+
+class CallerGone(Exception):
+    """The caller left before its request was complete; there is nobody to answer."""
 
 
 class Call:
@@ -65,7 +71,7 @@ class Call:
 
     @property
     def priority(self) -> str:
-        """Raises: Problem `invalid_request` naming the three."""
+        """Raises: Problem `invalid_request`, which names the three."""
         given = self.headers.get("x-request-priority", "medium").strip().lower()
         if given not in PRIORITIES:
             raise Problem("invalid_request", f"X-Request-Priority: {given[:40]!r} is not one of {', '.join(PRIORITIES)}",
@@ -99,7 +105,7 @@ class Call:
                     async with asyncio.timeout(BODY_IDLE_S):
                         message = await self._receive()
                     if message["type"] == "http.disconnect":
-                        raise SlowReader
+                        raise CallerGone
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
                     if size > limit:
@@ -185,9 +191,11 @@ class Endpoint:
         except GatewayError as error:
             await call.fail(error.code, error.message, retry_after_s=error.retry_after_s, status=error.status)
         except SlowReader:
-            await self._cut(call)
+            self._cut(call)
+        except CallerGone:
+            return
 
-    async def _cut(self, call: Call) -> None:
+    def _cut(self, call: Call) -> None:
         """What waits to be sent is thrown away; closing politely would wait for the very reader that does not read."""
         abort = call.scope.get("extensions", {}).get(ABORT)
         if abort is not None:
@@ -196,11 +204,11 @@ class Endpoint:
             abort()
 
 
-def invalid(problem: msgspec.ValidationError, names: Mapping[str, str] = {}) -> Problem:
-    """What msgspec found, as the caller knows it; `names` maps our field names to the dialect's."""
+def invalid(problem: msgspec.ValidationError, under: str = "", names: Mapping[str, str] = {}) -> Problem:
+    """What msgspec found, as the caller knows it: below the field `under`, with `names` from our names to theirs."""
     what, _, where = str(problem).partition(" - at `$")
-    field = where.rstrip("`").lstrip(".")
-    field = names.get(field, field)
+    first, rest = FIRST_FIELD.fullmatch(where.rstrip("`")).groups()
+    field = f"{under}{names.get(first, first)}{rest}"
     return Problem("invalid_request", f"{field}: {what}" if field else what, field or None)
 
 

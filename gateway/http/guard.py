@@ -21,7 +21,7 @@ from gateway.protocol import ERRORS
 
 OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
-HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)\.?(?::[0-9]{1,5})?", re.IGNORECASE)
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 MAY_ASK = b"content-type, x-request-priority, x-request-id, authorization"
 MAY_READ = b"x-warden-model, x-warden-route, x-warden-reason, x-request-id, server-timing, retry-after"
 
@@ -29,7 +29,7 @@ MAY_READ = b"x-warden-model, x-warden-route, x-warden-reason, x-request-id, serv
 def name_in(host: str) -> str:
     """The name in a Host header or an authority, in lower case and without its port; "" if it is not one."""
     found = HOST.fullmatch(host)
-    return found[1].lower() if found else ""
+    return found[1].lower().rstrip(".") if found else ""
 
 
 def check_host(host: str, allowed: frozenset[str]) -> None:

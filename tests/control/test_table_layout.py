@@ -1,6 +1,7 @@
 """Where every word stands (a golden map: a change needs a new LAYOUT_VERSION), and what a damaged record reads as."""
 
 import struct
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -143,6 +144,12 @@ def test_a_copy_that_mixes_two_writes_in_any_order_of_stores_is_unknown(data: st
     truths = {copy: LAYOUTS[kind].decode(copy) for copy in copies}
     assert None not in truths.values()
     assert LAYOUTS[kind].decode(mixed) == truths.get(mixed)
+
+
+@pytest.mark.parametrize("sequence", [0, 1, 3, 2**64 - 1])
+def test_a_sequence_that_is_odd_or_nought_is_unknown_whatever_the_checksum(sequence: int) -> None:
+    body = struct.pack("=Q", sequence) + bytes(112)
+    assert LAYOUTS[RowControl].decode(body + struct.pack("=Q", crc32(body))) is None
 
 
 @pytest.mark.parametrize("row", [None, -1, ROWS, 10**6])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from control.home import Home
 from tests.support import readme
 
 ANSWER_MAX_S = 90
@@ -14,6 +15,9 @@ ANSWER_MAX_S = 90
 
 @pytest.mark.integration
 def test_the_example_streams_an_answer(stack, tmp_path: Path) -> None:
+    home = Home(Path(stack.home))
+    if home.socket_dir != home.run:
+        pytest.skip("the path of this home is so long that its sockets lie elsewhere, as the README says")
     script = tmp_path / "ask.py"
     script.write_text(readme.plain_example(), encoding="utf-8")
     ran = subprocess.run([sys.executable, str(script)], env=os.environ | {"WARDEN_HOME": str(stack.home)},

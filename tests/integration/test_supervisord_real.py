@@ -29,20 +29,21 @@ def shared(tmp_path_factory: pytest.TempPathFactory):
     playground.end()
 
 
-@pytest.mark.parametrize(("slug", "status"), [("quits", 0), ("crashes", 3), ("aborts", -1)])
-def test_a_worker_that_ends_is_started_exactly_once_per_order(shared: Playground, slug: str, status: int) -> None:
+def test_a_worker_that_ends_is_started_exactly_once_per_order(shared: Playground) -> None:
+    statuses = {"worker-quits": 0, "worker-crashes": 3, "worker-aborts": -1}
     for orders in (1, 2):
-        shared.supervisord.start(f"worker-{slug}")
-        wait_until("its start", lambda: shared.starts(f"worker-{slug}") == orders)  # noqa: B023
-        fact = shared.wait_for(f"worker-{slug}", S.EXITED)
-        assert fact.exit_status == status
-        assert fact.pid == 0
-        assert fact.stop_s >= fact.start_s > 0
-    # control and http are restarted by supervisord meanwhile, so it has had turns enough to start this one again
+        for name in statuses:
+            shared.supervisord.start(name)
+        wait_until("their starts", lambda n=orders: all(shared.starts(name) == n for name in statuses))
+        for name, status in statuses.items():
+            fact = shared.wait_for(name, S.EXITED)
+            assert (fact.exit_status, fact.pid) == (status, 0)
+            assert fact.stop_s >= fact.start_s > 0
+    # control is restarted by supervisord meanwhile, so it has had turns enough to start these again
     started = shared.starts("control")
     os.kill(shared.wait_for("control", S.RUNNING).pid, signal.SIGKILL)
     wait_until("another control", lambda: shared.starts("control") > started)
-    assert shared.starts(f"worker-{slug}") == 2
+    assert {name: shared.starts(name) for name in statuses} == dict.fromkeys(statuses, 2)
 
 
 def test_a_worker_that_was_never_started_has_no_start_time(shared: Playground) -> None:

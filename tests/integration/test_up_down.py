@@ -1,4 +1,4 @@
-"""`warden up` and `warden down` with a real supervisord and stand-ins for our programs: what they do when it goes wrong.
+"""`warden up` and `warden down` with a real supervisord and stand-ins for our programs: also when things go wrong.
 
 The stand-ins beat in a real table and answer /readyz, so readiness is decided as for the real stack.
 """
@@ -12,7 +12,7 @@ import pytest
 
 from control.home import acquire_lock, prepare_home
 from control.supervisord import ProcessState
-from gateway.cli import starting
+from gateway.cli import readiness, starting
 from gateway.cli.exits import FAILED, USAGE, CommandFailed
 from gateway.cli.processes import processes_of
 from gateway.cli.starting import Stack, start_stack
@@ -47,7 +47,7 @@ def down(playground: Playground) -> list[str]:
 
 def names_left(playground: Playground) -> list[str]:
     """What lies in the run directory besides the table and the files of locks that nobody holds."""
-    return sorted(path.name for path in playground.home.run.iterdir() if path.suffix != ".lock" and path.name != "table")
+    return sorted(name for name in os.listdir(playground.home.run) if not name.endswith(".lock") and name != "table")
 
 
 def test_up_twice_and_down_twice(playground: Playground) -> None:
@@ -97,7 +97,9 @@ def test_processes_of_a_killed_supervisord_are_named_by_up_and_ended_by_down(
     assert names_left(playground) == []
 
 
-def test_a_program_that_refuses_its_configuration_fails_up_with_its_last_words(playground: Playground) -> None:
+def test_a_program_that_refuses_its_configuration_fails_up_with_its_last_words(
+        playground: Playground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "START_FAILURES_MAX", 2)
     playground.plan(**ALL_LOCK | {"gateway": "exit 2"})
     with pytest.raises(CommandFailed) as failed:
         up(playground)

@@ -48,17 +48,8 @@ class FakeGateway:
     def __init__(self, endpoint: str, epoch: int = 1) -> None:
         self.endpoint = endpoint
         self.epoch = epoch
-        self.models = [model_info()]
-        self.batches = True  # False: a frame for each event, as for a client that did not ask for arrays
         self.received: list[msgspec.Struct] = []
-        self.on: dict[type, Script] = {
-            protocol.Hello: lambda _: [protocol.Welcome(1, self.epoch, 7, "0.0")],
-            protocol.Submit: self.answer,
-            protocol.ListModels: lambda m: [self._result(m.id, self.models)],
-            protocol.Show: self._show,
-            protocol.LoadModel: self._show,
-            protocol.Cancel: lambda _: [],
-        }
+        self.reset()
         self._news = threading.Condition()
         self._senders: dict[str, bytes] = {}  # request id -> client
         self._batch: dict[bytes, bool] = {}
@@ -73,6 +64,20 @@ class FakeGateway:
     def __exit__(self, *_: object) -> None:
         self.kill()
         self._context.term()
+
+    def reset(self) -> None:
+        """The default script, and nothing received."""
+        self.models = [model_info()]
+        self.batches = True  # False: a frame for each event, as for a client that did not ask for arrays
+        self.received.clear()
+        self.on: dict[type, Script] = {
+            protocol.Hello: lambda _: [protocol.Welcome(1, self.epoch, 7, "0.0")],
+            protocol.Submit: self.answer,
+            protocol.ListModels: lambda m: [self._result(m.id, self.models)],
+            protocol.Show: self._show,
+            protocol.LoadModel: self._show,
+            protocol.Cancel: lambda _: [],
+        }
 
     # -- what a test may do -----------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def wait_until(what: str, look: Callable[[], T], deadline_s: float = DEADLINE_S) -> T:
-    """Look again and again until the answer is true in the sense of Python; returns it. Fails the test at the deadline."""
+    """Look again and again until the answer is true; returns it. Fails the test at the deadline."""
     give_up_s = time.monotonic() + deadline_s
     while not (found := look()):
         if time.monotonic() > give_up_s:
@@ -130,6 +130,10 @@ class Playground:
 
         def kill_all() -> bool:
             left = processes_of(self.home)
+            try:
+                self.supervisord.pid()  # wakes it up, so that it notices what has ended
+            except (SupervisordGone, SupervisordFault):
+                pass  # as above
             for pid, name in left.items():
                 if name != "supervisord":
                     _kill(pid)

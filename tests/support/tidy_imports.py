@@ -19,7 +19,7 @@ PURE = {  # a module whose docstring says "Pure" is held to it too
     *(f"gateway.http.{name}" for name in ("streams", "errors")),
 }
 _FACTS = {f"control.{name}" for name in
-          ("states", "config", "table", "messages", "home", "process_facts", "journal")}
+          ("states", "config", "table", "messages", "home", "sockets", "process_facts", "journal")}
 _FACE = {"gateway", "gateway.client", "gateway.protocol",
          "control.config", "control.home", "control.journal", "control.states", "control.table"}
 PARTS: dict[str, set[str]] = {
@@ -40,7 +40,7 @@ CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts wit
     "rich": {"gateway.cli."},
     "multiprocess": {"bench."},
 }
-READS_FILES = {"control.config"}  # its input is a file; what it returns is a value
+READS_FILES = {"control.config", "control.weights"}  # their input is files; what they return is a value
 PURE_FORBIDS = {"time", "datetime", "random", "secrets", "uuid", "socket", "ssl", "select", "selectors", "asyncio",
                 "threading", "multiprocessing", "multiprocess", "subprocess", "signal", "logging", "structlog", "zmq",
                 "psutil", "mmap", "fcntl", "tempfile", "shutil", "http", "urllib", "uvicorn", "starlette", "mlx"}
@@ -96,9 +96,11 @@ def third_party_confined(sources: list[Source]) -> Iterator[str]:
 def import_cycles(sources: list[Source]) -> Iterator[str]:
     """No module imports itself by any way, lazy imports included; names for the type checker only do not count."""
     modules = _modules(sources)
-    graph = {source.module: sorted({target for line, target in imports(source, modules)
-                                    if target in modules - {source.module} and line not in type_checking_lines(source)})
-             for source in product(sources)}
+    graph: dict[str, set[str]] = {}
+    for source in product(sources):
+        typing_only = type_checking_lines(source)
+        targets = {target for line, target in imports(source, modules) if line not in typing_only}
+        graph[source.module] = targets & modules - {source.module}
     done: set[str] = set()
 
     def visit(module: str, trail: list[str]) -> Iterator[str]:
@@ -116,7 +118,7 @@ def import_cycles(sources: list[Source]) -> Iterator[str]:
 def purity(sources: list[Source]) -> Iterator[str]:
     """A pure module has no clock, socket, process, randomness, log or file, and imports only pure ones of ours."""
     modules = _modules(sources)
-    pure = PURE | {source.module for source in product(sources) if says_pure(source)}
+    pure = PURE | READS_FILES | {source.module for source in product(sources) if says_pure(source)}
     for source in product(sources):
         if source.module not in pure:
             continue
@@ -196,8 +198,9 @@ def dead_modules(sources: list[Source]) -> Iterator[str]:
     project = next((tomllib.loads(source.text)["project"] for source in sources if source.path == "pyproject.toml"), {})
     scripts = {target.partition(":")[0] for target in project.get("scripts", {}).values()}
     programs = "\n".join(source.text for source in sources if source.path in ("supervisor.conf", "Makefile"))
+    started = {node.value for source in product(sources) for node in source.nodes if isinstance(node, ast.Constant)}
     for source in product(sources):
-        entry = source.path.endswith(("__init__.py", "__main__.py")) or source.module in scripts
+        entry = source.path.endswith(("__init__.py", "__main__.py")) or source.module in scripts | started
         entry = entry or f"{source.module}:" in programs or re.search(rf"-m {re.escape(source.module)}\b", programs)
         if not entry and source.module not in imported:
             yield source.at(1, "nothing of the product imports it; delete it")

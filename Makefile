@@ -1,0 +1,73 @@
+# The commands of the README. Needs make and Python 3.11 or newer; everything else goes into .venv.
+# WARDEN_HOME, WARDEN_PORT and WARDEN_CONFIG choose the stack, as environment or as `make run WARDEN_PORT=12000`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+QUESTION ?= What is the capital of France?
+MAX_TOKENS ?= 48
+
+.PHONY: help run stop test test-long check bench clean
+
+help:
+	@echo "make run        install, start the stack, ask a question over ZeroMQ and over HTTP; leaves it running"
+	@echo "make stop       stop it"
+	@echo "make test       install and run all tests but the long ones; make test-long runs those"
+	@echo "make check      style, structure and the example configuration"
+	@echo "make bench      measure"
+	@echo "make clean      stop the stack and remove what was installed"
+
+run: $(STAMP)
+	@$(BIN)/warden up
+	@echo
+	@echo "--- asked over ZeroMQ: $(QUESTION)"
+	@$(BIN)/warden ask --max-tokens $(MAX_TOKENS) "$(QUESTION)"
+	@echo
+	@echo "--- asked over HTTP: $(QUESTION)"
+	@$(BIN)/warden ask --http --max-tokens $(MAX_TOKENS) "$(QUESTION)"
+	@echo
+	@echo "It goes on running; look at it with $(BIN)/warden ps, end it with make stop."
+
+stop:
+	@if [ -x $(BIN)/warden ]; then $(BIN)/warden down; else echo "nothing is installed here, so nothing runs"; fi
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -m long
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q tests/test_tidy.py
+	@# The example names weights that need not be on this machine; the echo engine looks for none.
+	sed 's/^engine = "mlx"/engine = "echo"/' warden.example.toml > $(VENV)/example.toml
+	$(BIN)/warden check $(VENV)/example.toml
+
+bench: $(STAMP)
+	@if [ -f bench/__main__.py ]; then $(BIN)/python -m bench; else \
+		echo "There is no bench yet; it comes with a later version."; fi
+
+clean: stop
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed once, and again when the dependencies change. An install that was cut short leaves no stamp.
+$(STAMP): pyproject.toml
+	@found=""; \
+	for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Python 3.11 or newer is needed and was not found; say where it is: make PYTHON=/path/to/python3" >&2; \
+		exit 2; fi; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		echo "making $(VENV) with $$found"; \
+		$$found -m venv --clear $(VENV) || { \
+			echo "$$found cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)" >&2; \
+			exit 2; }; \
+	fi
+	@echo "installing into $(VENV) (once; some minutes on a slow line)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@

@@ -1,0 +1,154 @@
+"""From the events of one request to the bytes of one response, streamed or whole.
+
+1. Nothing is sent before the first token, end or error, so that a refusal has its real status code; but a caller
+   that waits longer than WAIT_BEFORE_HEADERS_S gets headers and a sign of life, and another every SIGN_EVERY_S.
+2. A caller that goes away has its request cancelled in the same turn of the loop.
+3. After the first byte an error is the last line or event of the stream, in the dialect's shape, never a clean end.
+4. Tokens that wait to be sent leave together, in one send; there is no task per token.
+
+A whole answer can show no sign of life: JSON has no place for one. Its headers say everything instead.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+from gateway.client import Answer, GatewayError
+from gateway.http.call import Call
+from gateway.http.streams import Face
+from gateway.protocol import Accepted, Done, Progress, Result, Timings, Tokens, decode_model
+
+WAIT_BEFORE_HEADERS_S = 10.0
+SIGN_EVERY_S = 10.0
+ANSWER_MAX_CHARS = 64 * 1024 * 1024  # of an answer that is collected as a whole
+
+
+def wall_clock() -> str:
+    """Now, as Ollama writes it (RFC 3339, UTC)."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+async def stream_answer(call: Call, face: Face, answer: Answer) -> None:
+    """Raises: GatewayError if the request failed before anything was sent."""
+    try:
+        async with call.watching(answer.leave):
+            await Stream(call, face, answer).run()
+    finally:
+        answer.leave()
+
+
+async def whole_answer(call: Call, face: Face, answer: Answer) -> None:
+    """Raises: GatewayError."""
+    parts, chars = [], 0
+    try:
+        async with call.watching(answer.leave):
+            async for event in answer:
+                if isinstance(event, Tokens):
+                    parts.append(event.text)
+                    chars += len(event.text)
+                    if chars > ANSWER_MAX_CHARS:
+                        raise GatewayError("internal", f"the answer has more than {ANSWER_MAX_CHARS} characters; "
+                                           "ask for it as a stream")
+                elif isinstance(event, Accepted):
+                    face_model(face, event.model)
+                elif isinstance(event, Done):
+                    check_end(event)
+                    await call.reply(face.whole("".join(parts), event, wall_clock()), headers=headers_of(event))
+                elif isinstance(event, Result):
+                    headers = {"x-warden-model": loaded_model(face, event)}
+                    await call.reply(face.loaded(wall_clock()), headers=headers)
+    finally:
+        answer.leave()
+
+
+class Stream:
+    def __init__(self, call: Call, face: Face, answer: Answer) -> None:
+        self.call = call
+        self.face = face
+        self.answer = answer
+        self.headers: dict[str, str] = {"cache-control": "no-cache"}
+        self.progress: Progress | None = None
+        self.over = False
+        self._loop = asyncio.get_running_loop()
+        self._sign_at = self._loop.time() + WAIT_BEFORE_HEADERS_S
+
+    async def run(self) -> None:
+        try:
+            while not self.over:
+                await self.turn()
+        except GatewayError as error:
+            if not self.call.started:
+                raise
+            await self.call.body(self.face.error(error.code, error.message), more=False)
+
+    async def turn(self) -> None:
+        """Wait for an event or for the time of a sign of life; send that and all that is there by then."""
+        event = await self.answer.next(max(0.0, self._sign_at - self._loop.time()))
+        if event is None and self.answer.ended and not self.answer.events:
+            self.over = True  # the caller went away (2)
+            return
+        chunks = [self.take(event)]
+        while self.answer.events and isinstance(self.answer.events[0], Tokens):
+            chunks.append(self.take(self.answer.take()))
+        if any(chunks):
+            if not self.call.started:
+                await self.call.start(200, self.face.media_type, self.headers)
+            await self.call.body(b"".join(chunks), more=not self.over)
+
+    def take(self, event: object) -> bytes:
+        """What the caller gets for this event; b"" for nothing."""
+        match event:
+            case None:
+                self._sign_at = self._loop.time() + SIGN_EVERY_S
+                return self.face.waiting(self.progress, wall_clock())
+            case Tokens():
+                self.progress = None
+                self._sign_at = self._loop.time() + SIGN_EVERY_S
+                if not self.call.started:
+                    waited_ms = (self._loop.time() - self.call.began_at) * 1000
+                    self.headers["server-timing"] = f"ttft;dur={waited_ms:.1f}"
+                return self.face.tokens(event.text, wall_clock()) if event.text else b""
+            case Accepted():
+                face_model(self.face, event.model)
+                self.headers["x-warden-model"] = event.model
+            case Progress():
+                self.progress = event
+            case Done():
+                check_end(event)
+                self.headers |= headers_of(event)
+                self.over = True
+                return self.face.done(event, wall_clock())
+            case Result():
+                self.headers["x-warden-model"] = loaded_model(self.face, event)
+                self.over = True
+                return self.face.loaded(wall_clock())
+        return b""
+
+
+def face_model(face: Face, model: str) -> None:
+    """The resolved name, for faces that do not repeat what the caller wrote."""
+    face.model = face.model or model
+
+
+def loaded_model(face: Face, result: Result) -> str:
+    """The name in the answer to a load."""
+    model = decode_model(result.value).name
+    face_model(face, model)
+    return model
+
+
+def check_end(done: Done) -> None:
+    """Raises: GatewayError if the request was cancelled by somebody else than its caller."""
+    if done.finish_reason == "cancelled":
+        raise GatewayError("internal", "the request was cancelled before its answer was complete; ask again")
+
+
+def headers_of(done: Done) -> dict[str, str]:
+    """What happened, for a response whose headers are not sent yet."""
+    headers = {"x-warden-model": done.model, "x-warden-route": done.route, "server-timing": server_timing(done.timings)}
+    return headers | ({"x-warden-reason": done.reason} if done.reason else {})
+
+
+def server_timing(times: Timings) -> str:
+    facts = {"queue": times.queue_ms, "load": times.load_ms, "prompt": times.prompt_ms, "decode": times.decode_ms,
+             "total": times.total_ms}
+    return ", ".join(f"{name};dur={ms:.1f}" for name, ms in facts.items())

@@ -1,0 +1,152 @@
+"""The Ollama dialect: /api/generate and /api/chat. What it lists and shows is next door in `ollama_models`.
+
+Unknown fields and options are accepted (an unknown option is noted in the journal once), wrong types are refused by
+name, and what this version does not offer (images, tools, format, thinking, ...) is refused with 501 rather than
+ignored, unless the field is empty. `keep_alive` is read but has no effect yet: nothing is unloaded by time.
+A request without a prompt loads the model.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gateway import protocol
+from gateway.client import Answer
+from gateway.http.answering import stream_answer, whole_answer
+from gateway.http.call import Call, invalid, is_given, not_offered
+from gateway.http.streams import OllamaFace
+
+NOTED_OPTIONS_MAX = 256  # names of unknown options that are remembered as noted
+OPTION_NAME_MAX_CHARS = 64
+ZERO_DURATION = re.compile(r"-?0+(\.0*)?(ns|us|µs|ms|s|m|h)?")
+UNSET = msgspec.Raw()
+OUR_NAMES = {"max_tokens": "num_predict"}
+noted_options: set[str] = set()
+
+
+class OllamaOptions(msgspec.Struct):
+    """The options that have an effect. Ranges are those of the client protocol."""
+
+    num_predict: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    repeat_penalty: float | None = None
+    repeat_last_n: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """What /api/generate and /api/chat have in common."""
+
+    model: str = ""
+    stream: bool | None = None
+    options: dict[str, Any] | None = None
+    keep_alive: float | str | None = None
+    format: msgspec.Raw = UNSET
+    think: msgspec.Raw = UNSET
+
+
+class GenerateRequest(Asked):
+    prompt: str | None = None
+    system: str | None = None
+    raw: bool | None = None
+    suffix: msgspec.Raw = UNSET
+    template: msgspec.Raw = UNSET
+    context: msgspec.Raw = UNSET
+    images: msgspec.Raw = UNSET
+
+
+class OllamaMessage(msgspec.Struct):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None = None
+    images: msgspec.Raw = UNSET
+    tool_calls: msgspec.Raw = UNSET
+
+
+class ChatRequest(Asked):
+    messages: Annotated[list[OllamaMessage], msgspec.Meta(max_length=protocol.MESSAGES_MAX)] | None = None
+    tools: msgspec.Raw = UNSET
+
+
+async def generate(call: Call) -> None:
+    asked = await call.read_json(GenerateRequest)
+    refuse(asked, format="structured output is", think="thinking is", suffix="filling in the middle is",
+           template="another template than the model's is", context="a context of token ids is", images="images are")
+    if not asked.prompt:
+        await load(call, asked, chat=False)
+    elif asked.raw:
+        await ask(call, asked, chat=False, prompt=asked.prompt)
+    else:
+        system = [protocol.Message("system", asked.system)] if asked.system else []
+        await ask(call, asked, chat=False, messages=[*system, protocol.Message("user", asked.prompt)])
+
+
+async def chat(call: Call) -> None:
+    asked = await call.read_json(ChatRequest)
+    refuse(asked, format="structured output is", think="thinking is", tools="tools are")
+    for number, message in enumerate(asked.messages or ()):
+        refuse(message, f"messages[{number}].", images="images are", tool_calls="tool calls are")
+    if not asked.messages:
+        await load(call, asked, chat=True)
+    else:
+        await ask(call, asked, chat=True, messages=[protocol.Message(m.role, m.content or "") for m in asked.messages])
+
+
+async def ask(call: Call, asked: Asked, *, chat: bool, **prompt: object) -> None:
+    answer = call.services.client.ask(model=asked.model, options=options_of(call, asked.options or {}),
+                                      priority=call.priority, caller=call.caller, **prompt)
+    await respond(call, asked, answer, chat=chat)
+
+
+async def load(call: Call, asked: Asked, *, chat: bool) -> None:
+    if is_zero(asked.keep_alive):
+        raise not_offered("keep_alive", "unloading a model by request is")
+    await respond(call, asked, call.services.client.ask_load(asked.model), chat=chat)
+
+
+async def respond(call: Call, asked: Asked, answer: Answer, *, chat: bool) -> None:
+    face = OllamaFace(asked.model, chat=chat)
+    if asked.stream is None or asked.stream:
+        await stream_answer(call, face, answer)
+    else:
+        await whole_answer(call, face, answer)
+
+
+def refuse(asked: msgspec.Struct, under: str = "", **fields: str) -> None:
+    """Raises: Problem `not_offered` for the first of these fields that is not empty."""
+    for field, what in fields.items():
+        if is_given(getattr(asked, field)):
+            raise not_offered(under + field, what)
+
+
+def is_zero(keep_alive: float | str | None) -> bool:
+    """A keep_alive that means "unload now"."""
+    if isinstance(keep_alive, str):
+        return ZERO_DURATION.fullmatch(keep_alive.strip()) is not None
+    return keep_alive is not None and keep_alive == 0
+
+
+def options_of(call: Call, given: dict[str, Any]) -> protocol.Options:
+    """Raises: Problem `invalid_request` that names the option."""
+    for name in given.keys() - OllamaOptions.__struct_fields__:
+        if name not in noted_options and len(noted_options) < NOTED_OPTIONS_MAX:
+            noted_options.add(name)
+            call.services.note("option_ignored", option=name[:OPTION_NAME_MAX_CHARS])
+    try:
+        options = msgspec.convert(given, OllamaOptions)
+        values = msgspec.structs.asdict(options)
+        num_predict, seed, stop = values.pop("num_predict"), values.pop("seed"), values.pop("stop")
+        return msgspec.convert({
+            **values,
+            "max_tokens": num_predict if num_predict is not None and num_predict > 0 else None,  # -1, -2: all there is
+            "seed": seed if seed is not None and seed >= 0 else None,  # -1: draw one
+            "stop": [text for text in ([stop] if isinstance(stop, str) else stop or ()) if text],
+        }, protocol.Options)
+    except msgspec.ValidationError as problem:
+        raise invalid(problem, "options.", OUR_NAMES) from None

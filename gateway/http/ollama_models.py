@@ -1,0 +1,87 @@
+"""The Ollama dialect about models: /api/tags, /api/ps, /api/show, /api/version.
+
+Clients expect things of a blob store that we do not have, and get the nearest true thing: every name shows a tag; a
+digest is 64 hex characters, the SHA-256 of the model's name and directory (it tells models apart, and changes when
+the configuration points elsewhere; it is no hash of the weights); what is loaded stays, so it expires in far future.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+
+import msgspec
+
+from gateway import VERSION, protocol
+from gateway.http.call import Call
+from gateway.http.errors import Problem
+from gateway.http.model_files import ModelFiles, read_model_files
+
+LOADED = ("loading", "ready", "draining")
+UNKNOWN_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which Ollama's clients know
+NEVER = "2318-01-01T00:00:00Z"
+
+
+class ShowRequest(msgspec.Struct):
+    model: str = ""
+    name: str = ""
+
+
+def tagged(name: str) -> str:
+    """With a `:tag`, as Ollama's names always have."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def digest(info: protocol.ModelInfo) -> str:
+    return hashlib.sha256(f"{info.name}\0{info.path}".encode()).hexdigest()
+
+
+def details(info: protocol.ModelInfo, files: ModelFiles) -> dict[str, object]:
+    family = files.family or info.engine
+    return {"parent_model": "", "format": "safetensors" if info.path else info.engine, "family": family,
+            "families": [family], "parameter_size": "", "quantization_level": files.quantization}
+
+
+def time_text(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z") if seconds else UNKNOWN_TIME
+
+
+def listed(info: protocol.ModelInfo) -> dict[str, object]:
+    files = read_model_files(info.path)
+    return {"name": tagged(info.name), "model": tagged(info.name), "modified_at": time_text(files.modified_s),
+            "size": files.size_bytes, "digest": digest(info), "details": details(info, files)}
+
+
+def running(info: protocol.ModelInfo) -> dict[str, object]:
+    return {"name": tagged(info.name), "model": tagged(info.name), "size": info.memory_bytes, "digest": digest(info),
+            "details": details(info, read_model_files(info.path)), "expires_at": NEVER,
+            "size_vram": info.memory_bytes, "context_length": info.context_length}
+
+
+async def version(call: Call) -> None:
+    await call.reply_json({"version": VERSION})
+
+
+async def tags(call: Call) -> None:
+    await call.reply_json({"models": [listed(info) for info in await call.services.client.list_models()]})
+
+
+async def ps(call: Call) -> None:
+    models = await call.services.client.list_models()
+    await call.reply_json({"models": [running(info) for info in models if info.state in LOADED]})
+
+
+async def show(call: Call) -> None:
+    asked = await call.read_json(ShowRequest)
+    if not (asked.model or asked.name):
+        raise Problem("invalid_request", "model: is required", "model")
+    info = await call.services.client.show(asked.model or asked.name)
+    files = read_model_files(info.path)
+    family = files.family or info.engine
+    await call.reply_json({
+        "modelfile": f"FROM {info.path or info.name}\n",
+        "parameters": "",
+        "template": "",
+        "details": details(info, files),
+        "model_info": {"general.architecture": family, f"{family}.context_length": info.context_length},
+        "capabilities": ["completion"],
+        "modified_at": time_text(files.modified_s),
+    })

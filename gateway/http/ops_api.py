@@ -1,0 +1,81 @@
+"""Operations endpoints: /, /health, /livez, /readyz, /queue/stats, and the chat page.
+
+They read the table and never ask the gateway, so that they answer at once and are true while everything else is down.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+
+from gateway import VERSION
+from gateway.http.call import Call
+from gateway.http.health import make_health, make_queue_stats, why_not_ready
+
+MEMINFO = Path("/proc/meminfo")
+CHAT_PAGE = (Path(__file__).parent / "pages" / "chat.html").read_bytes()
+
+
+async def root(call: Call) -> None:
+    """Clients of Ollama look for its sentence here; people get the chat page."""
+    if "text/html" in call.headers.get("accept", ""):
+        await call.reply(b"", "text/plain", status=307, headers={"location": "/chat"})
+    else:
+        await call.reply(b"Ollama is running (in fact this is mlx-warden, which speaks its API)\n",
+                         "text/plain; charset=utf-8")
+
+
+async def health(call: Call) -> None:
+    services = call.services
+    await call.reply_json(make_health(services.table.snapshot(), services.config, VERSION, read_memory(),
+                                      now_ns=time.monotonic_ns(), wall_s=time.time()))
+
+
+async def livez(call: Call) -> None:
+    await call.reply_json({"status": "alive"})
+
+
+async def readyz(call: Call) -> None:
+    reasons = why_not_ready(call.services.table.snapshot(), time.monotonic_ns())
+    await call.reply_json({"status": "not ready" if reasons else "ready", "reasons": reasons},
+                          status=503 if reasons else 200)
+
+
+async def queue_stats(call: Call) -> None:
+    table = call.services.table.snapshot()
+    if isinstance(table, str) or table.gateway is None:
+        reason = table if isinstance(table, str) else "the gateway has not written to the table yet"
+        await call.fail("gateway_unavailable", reason, retry_after_s=3.0)
+        return
+    await call.reply_json(make_queue_stats(table.gateway, table.rows, call.services.config,
+                                           now_ns=time.monotonic_ns()))
+
+
+async def chat_page(call: Call) -> None:
+    await call.reply(CHAT_PAGE, "text/html; charset=utf-8", headers=CHAT_HEADERS)
+
+
+def page_headers(page: bytes) -> dict[str, str]:
+    """Only this very script and style may run in the page, and it may talk to nobody but us."""
+    def allowed(tag: bytes) -> str:
+        parts = re.findall(rb"<%b>(.*?)</%b>" % (tag, tag), page, re.DOTALL)
+        return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(part).digest()).decode()}'" for part in parts)
+
+    policy = (f"default-src 'none'; script-src {allowed(b'script')}; style-src {allowed(b'style')}; "
+              "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+    return {"content-security-policy": policy, "referrer-policy": "no-referrer", "cache-control": "no-cache"}
+
+
+CHAT_HEADERS = page_headers(CHAT_PAGE)
+
+
+def read_memory() -> tuple[int, int | None]:
+    """Bytes of the machine, and how many of them are available; None where the system does not say it in a file."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text("ascii"), re.MULTILINE)
+    except OSError:
+        return total, None
+    return total, int(found[1]) * 1024 if found else None

@@ -1,0 +1,89 @@
+"""Weights are found where a person would look for them, and what is not found is told with the places looked at."""
+
+from pathlib import Path
+
+import pytest
+
+from control.config_tables import ConfigError
+from control.weights import expand, find_weights, hub_cache
+from tests.support.toml_files import make_cached, make_weights
+
+
+def refused(path: str, *roots: Path, **env: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        find_weights("f:1: path", path, roots, {"HOME": "/nowhere", **env})
+    return str(caught.value)
+
+
+def test_a_directory_is_found_from_each_root_in_turn(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    own, shared = make_weights(first / "a"), make_weights(second / "b")
+    make_weights(second / "a")
+    assert find_weights("", "a", [first, second], {}) == str(own)
+    assert find_weights("", "../second/b", [first, second], {}) == str(shared)
+    assert find_weights("", "b", [first, second], {}) == str(shared)
+    assert find_weights("", str(shared), [first], {}) == str(shared)
+    assert find_weights("", "~/b", [first], {"HOME": str(second)}) == str(shared)
+
+
+def test_the_path_is_absolute_and_resolved(tmp_path):
+    real = make_weights(tmp_path / "real")
+    (tmp_path / "link").symlink_to(real)
+    assert find_weights("", "link", [tmp_path], {}) == str(real.resolve())
+
+
+def test_a_hugging_face_id_is_found_in_the_cache(tmp_path):
+    snapshot = make_cached(tmp_path / "hub", "org/Model-1.5")
+    for env in ({"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HOME": "/nowhere"}, {"HF_HOME": str(tmp_path)}):
+        assert find_weights("", "org/Model-1.5", [tmp_path], env) == str(snapshot.resolve())
+
+
+def test_a_directory_beats_the_cache_unless_it_is_no_model(tmp_path):
+    make_cached(tmp_path / "hub", "org/a")
+    env = {"HF_HUB_CACHE": str(tmp_path / "hub")}
+    (tmp_path / "org" / "a").mkdir(parents=True)
+    assert "snapshots" in find_weights("", "org/a", [tmp_path], env)
+    (tmp_path / "org" / "a" / "config.json").touch()
+    assert find_weights("", "org/a", [tmp_path], env) == str(tmp_path / "org" / "a")
+
+
+def test_where_the_cache_is():
+    assert hub_cache({"HOME": "/h"}) == Path("/h/.cache/huggingface/hub")
+    assert hub_cache({"HOME": "/h", "XDG_CACHE_HOME": "/c"}) == Path("/c/huggingface/hub")
+    assert hub_cache({"HOME": "/h", "HF_HOME": "~/hf"}) == Path("/h/hf/hub")
+
+
+def test_what_is_not_found_is_told_with_the_places_and_the_command(tmp_path):
+    assert refused("x", tmp_path, tmp_path / "m") == (
+        f'f:1: path: "x" is not a directory (looked for {tmp_path}/x and {tmp_path}/m/x); correct the path')
+    assert refused("org/x", tmp_path, HF_HOME="/hf") == (
+        f'f:1: path: "org/x" is not a directory (looked for {tmp_path}/org/x) and not in the Hugging Face cache '
+        "/hf/hub; correct the path, or fetch the model with: hf download org/x")
+
+
+def test_a_file_and_a_directory_without_a_model_are_told_apart(tmp_path):
+    (tmp_path / "x.gguf").touch()
+    (tmp_path / "empty").mkdir()
+    assert refused("x.gguf", tmp_path) == (f"f:1: path: {tmp_path}/x.gguf is a file; "
+                                           "give a directory with config.json and *.safetensors (GGUF is not read)")
+    assert refused("empty", tmp_path) == (f"f:1: path: {tmp_path}/empty holds no config.json; "
+                                          "give the directory that holds config.json and *.safetensors")
+
+
+@pytest.mark.parametrize("reference", ["../../..", "", "a/b", "\xff", "x" * 4096])
+def test_a_broken_cache_is_no_model(tmp_path, reference):
+    make_weights(tmp_path / "outside")
+    snapshot = make_cached(tmp_path, "org/a")
+    (snapshot.parents[1] / "refs" / "main").write_text(reference)
+    assert "not in the Hugging Face cache" in refused("org/a", tmp_path / "cwd", HF_HUB_CACHE=str(tmp_path))
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 4096, "/dev/null/x", "..", "../" * 50, "\udc80"])
+def test_no_path_is_too_strange_to_be_refused_in_one_line(tmp_path, path):
+    assert "\n" not in refused(path, tmp_path / "empty")
+
+
+def test_only_a_leading_tilde_is_the_home_directory():
+    env = {"HOME": "/h"}
+    assert [str(expand(path, env)) for path in ("~", "~/a", "a/~", "~x")] == ["/h", "/h/a", "a/~", "~x"]
+    assert expand("~", {}).is_absolute()

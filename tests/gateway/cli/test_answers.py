@@ -1,0 +1,140 @@
+"""`warden ask`: the answer and nothing else on stdout, whichever way it comes, and errors as one line with a code."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from control.home import Home, prepare_home
+from gateway import protocol
+from gateway.cli.main import main
+from tests.support.fake_gateway import FakeGateway, accepted, done, error, tokens
+
+ANSWER = [{"message": {"content": "one "}, "done": False}, {"message": {"content": ""}, "done": False},
+          {"message": {"content": "two"}, "done": True}]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    home = Home(tmp_path / "home")
+    prepare_home(home)
+    (tmp_path / "warden.toml").write_text('[models.tiny]\nengine = "echo"\n')
+    monkeypatch.setenv("WARDEN_HOME", str(home.root))
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+@pytest.fixture
+def gateway(home: Home) -> Iterator[FakeGateway]:
+    with FakeGateway(home.endpoint("clients")) as gateway:
+        yield gateway
+
+
+class HttpFace(ThreadingHTTPServer):
+    """An HTTP server that answers one way and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.status, self.lines, self.headers = 200, ANSWER, {}
+        self.asked: list[tuple[str, dict, dict]] = []
+        super().__init__(("127.0.0.1", 0), HttpHandler)
+
+
+class HttpHandler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, dict(self.headers), body))
+        self.send_response(self.server.status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for line in self.server.lines:
+            self.wfile.write(json.dumps(line).encode() + b"\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def http_face(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpFace]:
+    face = HttpFace()
+    monkeypatch.setenv("WARDEN_PORT", str(face.server_port))
+    thread = threading.Thread(target=face.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield face
+    face.shutdown()
+    thread.join()
+    face.server_close()
+
+
+def test_over_zeromq(gateway: FakeGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "what?", "--model", "tiny", "--priority", "high", "--max-tokens", "7"]) == 0
+    assert capsys.readouterr().out == "one two three\n"
+    submit = gateway.wait_for(protocol.Submit)
+    assert (submit.model, submit.priority, submit.options.max_tokens) == ("tiny", "high", 7)
+    assert submit.messages == [protocol.Message("user", "what?")]
+
+
+def test_without_options_the_models_own_defaults_hold(gateway: FakeGateway) -> None:
+    assert main(["ask", "what?"]) == 0
+    submit = gateway.wait_for(protocol.Submit)
+    assert (submit.model, submit.priority, submit.options) == ("", "medium", protocol.Options())
+
+
+def test_waiting_is_told_on_stderr(gateway: FakeGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    gateway.on[protocol.Submit] = lambda submit: [
+        accepted(submit.id, 1), protocol.Progress(submit.id, 0, "loading", 4.0),
+        protocol.Progress(submit.id, 0, "loading", 2.0), tokens(submit.id, 0, "hi"), done(submit.id, 1)]
+    assert main(["ask", "what?"]) == 0
+    assert capsys.readouterr() == ("hi\n", "[loading, about 4 s]\n")
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [("model_not_found", 2), ("queue_full", 1)])
+def test_an_error_of_the_gateway(gateway: FakeGateway, capsys: pytest.CaptureFixture[str], code: str,
+                                 exit_code: int) -> None:
+    gateway.on[protocol.Submit] = lambda submit: [error(submit.id, code, "as it is", retry_after_s=9.0)]
+    assert main(["ask", "what?"]) == exit_code
+    assert capsys.readouterr().err == "as it is (try again in 9 s)\n"
+
+
+def test_over_http(http_face: HttpFace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "what?", "--http", "--priority", "low", "--max-tokens", "7"]) == 0
+    assert capsys.readouterr().out == "one two\n"
+    ((path, headers, body),) = http_face.asked
+    assert path == "/api/chat"
+    assert headers["X-Request-Priority"] == "low"
+    assert body["model"] == "tiny"
+    assert body["messages"] == [{"role": "user", "content": "what?"}]
+    assert body["options"] == {"num_predict": 7}
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [(404, 2), (503, 1)])
+def test_a_status_of_http(http_face: HttpFace, capsys: pytest.CaptureFixture[str], status: int, exit_code: int) -> None:
+    http_face.status, http_face.lines, http_face.headers = status, [{"error": "as it is"}], {"Retry-After": "9"}
+    assert main(["ask", "what?", "--http"]) == exit_code
+    assert capsys.readouterr().err == "as it is (try again in 9 s)\n"
+
+
+@pytest.mark.parametrize(("lines", "told"), [
+    ([ANSWER[0], {"error": "worker died"}], "worker died\n"),
+    (ANSWER[:1], "the answer broke off\n"),
+])
+def test_an_answer_that_breaks_off_is_no_success(
+        http_face: HttpFace, capsys: pytest.CaptureFixture[str], lines: list[dict], told: str) -> None:
+    http_face.lines = lines
+    assert main(["ask", "what?", "--http"]) == 1
+    assert capsys.readouterr() == ("one ", told)
+
+
+def test_nobody_answers_over_http(home: Home, capsys: pytest.CaptureFixture[str],
+                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARDEN_PORT", "1")
+    assert main(["ask", "what?", "--http"]) == 1
+    assert "is the stack up?" in capsys.readouterr().err
+
+
+def test_a_wrong_priority_is_refused_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "what?", "--priority", "urgent"]) == 2
+    assert "urgent" in capsys.readouterr().err

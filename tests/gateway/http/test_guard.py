@@ -1,0 +1,84 @@
+"""Who may talk to us: Host and Origin on every route, before anything else."""
+
+import pytest
+
+from gateway.http.app import ROUTES
+from gateway.http.errors import Problem
+from gateway.http.guard import check_host, check_origin, name_in
+from gateway.protocol import Submit
+
+ALLOWED = frozenset({"localhost", "127.0.0.1", "[::1]", "chat.example"})
+
+
+@pytest.mark.parametrize(("host", "name"), [
+    ("localhost", "localhost"), ("LOCALHOST:11435", "localhost"), ("127.0.0.1:1", "127.0.0.1"), ("[::1]:80", "[::1]"),
+    ("[::1]", "[::1]"), ("a.example.", "a.example"), ("", ""), ("localhost:", ""), ("localhost:x", ""), ("::1", ""),
+    ("localhost@evil.example", ""), ("localhost evil", ""), ("localhost:80:80", ""), ("localhost\n", ""),
+    ("localhost/evil", ""), ("localhost,evil", ""),
+])
+def test_the_name_in_a_host(host, name):
+    assert name_in(host) == name
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "0.0.0.0", ""])
+def test_other_hosts_are_refused_with_the_setting(host):
+    with pytest.raises(Problem, match="allowed_hosts") as caught:
+        check_host(host, ALLOWED)
+    assert caught.value.code == "host_not_allowed"
+
+
+@pytest.mark.parametrize(("origin", "outcome"), [
+    ("http://localhost:11435", False), ("http://LOCALHOST:11435", False), ("https://chat.example", True),
+    ("http://chat.example:8080", True), ("http://localhost:3000", None), ("null", None), ("", None),
+    ("http://evil.example", None), ("file://", None), ("http://[", None), ("localhost:11435", None),
+    ("http://chat.example.evil", None), ("chrome-extension://chat.example", None),
+])
+def test_origins(origin, outcome):
+    if outcome is None:
+        with pytest.raises(Problem, match="allowed_hosts"):
+            check_origin(origin, "localhost:11435", {"chat.example"})
+    else:
+        assert check_origin(origin, "localhost:11435", {"chat.example"}) is outcome
+
+
+@pytest.mark.parametrize("path", [*ROUTES, "/nothing", "/v1/nothing"])
+def test_every_route_refuses_a_foreign_host_and_a_foreign_page(http, gateway, path):
+    for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
+        for method in ("GET", "POST"):
+            response = http.request(method, path, headers=headers, json={"prompt": "hi"})
+            assert response.status_code == 403 and response.headers["content-type"] == "application/json"
+            assert "allowed_hosts" in str(response.json()["error"])
+            assert "access-control-allow-origin" not in response.headers
+    assert not gateway.all(Submit)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]:11435", "chat.example", "Chat.Example:443"])
+def test_own_and_configured_names_are_served(http, host):
+    assert http.get("/livez", headers={"host": host}).status_code == 200
+
+
+def test_our_own_page_needs_no_cross_origin_headers(http, stack):
+    response = http.get("/livez", headers={"origin": stack.url})
+    assert response.status_code == 200 and "access-control-allow-origin" not in response.headers
+
+
+def test_a_configured_page_may_ask_and_read(http):
+    origin = {"origin": "https://chat.example"}
+    asked = http.options("/api/chat", headers=origin | {"access-control-request-method": "POST"})
+    assert asked.status_code == 204 and "content-type" in asked.headers["access-control-allow-headers"]
+    response = http.post("/api/chat", headers=origin, json={"messages": [{"role": "user", "content": "hi"}]})
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == "https://chat.example"
+    assert "*" not in str(response.headers)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abc-1:2.3_X", True), ("x" * 65, False), ("a b", False), ("", False),
+                                             ("a\"b", False)])
+def test_the_request_id_is_the_callers_if_it_is_sane(http, given, kept):
+    found = http.get("/livez", headers={"x-request-id": given}).headers["x-request-id"]
+    assert (found == given) is kept and found
+
+
+def test_made_request_ids_differ_and_errors_have_one_too(http):
+    ids = {http.get(path).headers["x-request-id"] for path in ("/livez", "/livez", "/nothing", "/api/chat")}
+    assert len(ids) == 4

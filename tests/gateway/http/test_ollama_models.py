@@ -1,0 +1,58 @@
+"""Lists and facts about models in the Ollama dialect: names with tags, digests of 64 hex characters, true sizes."""
+
+import json
+import re
+
+import pytest
+
+from tests.support.fake_gateway import model_info
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "quantization": {"bits": 4}}))
+    (tmp_path / "model.safetensors").write_bytes(b"x" * 1000)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    return tmp_path
+
+
+def test_tags(http, gateway, folder):
+    gateway.models = [model_info("tiny", path=str(folder), engine="mlx"), model_info("phi3.5:3.8b"),
+                      model_info("org/other")]
+    models = http.get("/api/tags").json()["models"]
+    assert [m["name"] for m in models] == [m["model"] for m in models] == [
+        "tiny:latest", "phi3.5:3.8b", "org/other:latest"]
+    assert all(re.fullmatch("[0-9a-f]{64}", m["digest"]) for m in models)
+    assert len({m["digest"] for m in models}) == 3
+    assert models[0]["size"] == 1000 and models[0]["modified_at"].startswith("20")
+    assert models[0]["details"] == {"parent_model": "", "format": "safetensors", "family": "llama",
+                                    "families": ["llama"], "parameter_size": "", "quantization_level": "4bit"}
+    assert models[1]["size"] == 0 and models[1]["modified_at"] == "0001-01-01T00:00:00Z"
+
+
+def test_ps_lists_what_is_loaded(http, gateway):
+    gateway.models = [model_info("a"), model_info("b", state="empty"), model_info("c", state="down"),
+                      model_info("d", state="loading")]
+    models = http.get("/api/ps").json()["models"]
+    assert [m["name"] for m in models] == ["a:latest", "d:latest"]
+    assert models[0].keys() == {"name", "model", "size", "digest", "details", "expires_at", "size_vram",
+                                "context_length"}
+    assert (models[0]["size"], models[0]["context_length"]) == (1_000_000, 2048)
+
+
+@pytest.mark.parametrize("asked", [{"model": "tiny"}, {"name": "tiny:latest"}])
+def test_show(http, gateway, folder, asked):
+    gateway.models = [model_info("tiny", path=str(folder), engine="mlx")]
+    shown = http.post("/api/show", json=asked).json()
+    assert shown["capabilities"] == ["completion"] and shown["details"]["family"] == "llama"
+    assert shown["model_info"] == {"general.architecture": "llama", "llama.context_length": 2048}
+
+
+def test_show_of_an_unknown_model_and_of_none(http):
+    response = http.post("/api/show", json={"model": "x"})
+    assert (response.status_code, response.json()) == (404, {"error": 'model "x" not found'})
+    assert http.post("/api/show", json={}).status_code == 400
+
+
+def test_version_is_numeric_and_dotted(http):
+    assert re.fullmatch(r"\d+\.\d+\.\d+", http.get("/api/version").json()["version"])

@@ -1,0 +1,258 @@
+"""Admission against a slow model of its rules, whatever comes in whatever order; and the bound on waiting."""
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from control.states import Priority
+from gateway.admission import Admission, Limits, Queued, QueuedDisplacing, QueueFull, Ticket
+from tests.support.admission_door import Door
+
+HIGH, MEDIUM, LOW = Priority
+MODELS = ("m", "n")
+AGING_S, QUEUE_DEADLINE_S = 10.0, 40.0
+
+
+@dataclass
+class Known:
+    """What the model knows of one ticket that is in."""
+
+    ticket: Ticket
+    arrival: int
+    deadline: float
+    ages_at: float
+    kind: Priority  # the class it is ordered in
+    entered: int  # order of entering that class
+    runs: bool = False
+    came_back: bool = False
+
+
+class AdmissionMachine(RuleBasedStateMachine):
+    """Plain lists and sums, in the words of the rules; only the tags of fairness are left to its own tests."""
+
+    @initialize(max_running=st.integers(1, 4), max_queued=st.integers(0, 6), reserved=st.integers(0, 3),
+                places=st.integers(0, 4))
+    def begin(self, max_running: int, max_queued: int, reserved: int, places: int) -> None:
+        self.limits = Limits(max_running, max_queued, min(reserved, max_running - 1), AGING_S, QUEUE_DEADLINE_S)
+        self.admission = Admission(self.limits)
+        self.now = 100.0
+        self.places = dict.fromkeys(MODELS, places)
+        for target in MODELS:
+            self.admission.set_places(target, places)
+        self.known: dict[int, Known] = {}
+        self.ends: dict[int, str] = {}
+        self.submitted = self.entries = 0
+
+    # -- the model -------------------------------------------------------------------------------------------
+
+    @property
+    def queued(self) -> list[Known]:
+        return [known for known in self.known.values() if not known.runs]
+
+    @property
+    def running(self) -> list[Known]:
+        return [known for known in self.known.values() if known.runs]
+
+    def next_entry(self) -> int:
+        self.entries += 1
+        return self.entries
+
+    def age(self) -> None:
+        due = [known for known in self.queued if known.kind is LOW and known.ages_at <= self.now]
+        for known in sorted(due, key=lambda known: (known.ages_at, known.entered)):
+            known.kind, known.entered = MEDIUM, self.next_entry()
+
+    def may_start(self, kind: Priority, target: str) -> bool:
+        others = [known for known in self.running if known.ticket.priority is not HIGH]
+        return (len(self.running) < self.limits.max_running
+                and (kind is HIGH or len(others) < self.limits.max_running - self.limits.reserved_high)
+                and sum(known.ticket.target == target for known in self.running) < self.places[target])
+
+    def startable(self) -> list[Known]:
+        return [known for known in self.queued if self.may_start(known.kind, known.ticket.target)]
+
+    def end(self, number: int, how: str) -> None:
+        assert number not in self.ends
+        self.ends[number] = how
+        self.known.pop(number, None)
+
+    def pick(self, among: list[Known], index: int) -> Known | None:
+        return among[index % len(among)] if among else None
+
+    # -- what may happen -------------------------------------------------------------------------------------
+
+    @rule(priority=st.sampled_from(Priority), model=st.sampled_from(MODELS), caller=st.sampled_from("abc"),
+          patience_s=st.sampled_from([5.0, 15.0, 30.0, 500.0]))
+    def submit(self, priority: Priority, model: str, caller: str, patience_s: float) -> None:
+        self.submitted += 1
+        number, before = self.submitted, len(self.queued)
+        ticket = Ticket(number, priority, model, caller, self.now, self.now + patience_s)
+        self.age()
+        at_once = self.may_start(priority, model) and not self.startable()
+        below = [known for known in self.queued if known.kind > priority]
+        lowest = [known for known in below if known.kind == max(other.kind for other in below)]
+        outcome = self.admission.submit(ticket, self.now)
+        if before < self.limits.max_queued or at_once:
+            assert isinstance(outcome, Queued)
+        elif below:
+            assert isinstance(outcome, QueuedDisplacing)
+            victim = max(lowest, key=lambda known: known.arrival)
+            assert outcome.victim is victim.ticket
+            self.end(victim.ticket.id, "displaced")
+        else:
+            assert isinstance(outcome, QueueFull)
+            assert 1.0 <= outcome.retry_after_s <= 120.0
+            self.end(number, "refused")
+            return
+        self.known[number] = Known(ticket, number, self.now + min(patience_s, QUEUE_DEADLINE_S),
+                                   self.now + AGING_S, priority, self.next_entry())
+        assert len(self.queued) <= max(before, self.limits.max_queued) + at_once
+        assert 0 <= outcome.position < len(self.queued)
+
+    @rule()
+    def take(self) -> None:
+        self.age()
+        startable = self.startable()
+        ticket = self.admission.next(self.now)
+        if ticket is None:
+            assert not startable
+            return
+        taken = self.known[ticket.id]
+        assert taken in startable
+        assert taken.kind == min(known.kind for known in startable)
+        rivals = [known for known in startable if known.kind is taken.kind]
+        back = [known for known in rivals if known.came_back]
+        if back:
+            assert taken.arrival == min(known.arrival for known in back)
+        else:
+            assert taken.entered == min(known.entered for known in rivals if known.ticket.caller == ticket.caller)
+        taken.runs, taken.came_back = True, False
+
+    @rule(index=st.integers(0, 9))
+    def finish(self, index: int) -> None:
+        if known := self.pick(self.running, index):
+            self.admission.finish(known.ticket.id)
+            self.end(known.ticket.id, "finished")
+
+    @rule(index=st.integers(0, 9))
+    def come_back(self, index: int) -> None:
+        self.age()
+        if known := self.pick(self.running, index):
+            self.admission.requeue(known.ticket, self.now)
+            known.runs, known.came_back, known.entered = False, True, self.next_entry()
+            if known.ticket.priority is LOW and known.ages_at <= self.now:
+                known.kind = MEDIUM
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        number = data.draw(st.integers(1, self.submitted + 1))
+        known = self.known.get(number)
+        answer = self.admission.cancel(number)
+        assert answer == (None if known is None else "running" if known.runs else "queued")
+        if answer == "queued":
+            self.end(number, "cancelled")
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 12.0]))
+    def wait_and_expire(self, seconds: float) -> None:
+        self.now += seconds
+        self.expire()
+
+    def expire(self) -> None:
+        self.age()
+        expected = {known.ticket.id for known in self.queued if known.deadline <= self.now}
+        expired = self.admission.expire(self.now)
+        assert {ticket.id for ticket in expired} == expected
+        for ticket in expired:
+            self.end(ticket.id, "expired")
+
+    @rule(model=st.sampled_from(MODELS), places=st.integers(0, 4))
+    def set_places(self, model: str, places: int) -> None:
+        self.places[model] = places
+        self.admission.set_places(model, places)
+
+    @rule(seconds=st.sampled_from([6.0, 3600.0]))
+    def sleep_and_wake(self, seconds: float) -> None:
+        self.now += seconds
+        self.admission.extend_deadlines(seconds)
+        for known in self.known.values():
+            known.deadline += seconds
+            known.ages_at += seconds
+
+    # -- what always holds -----------------------------------------------------------------------------------
+
+    @invariant()
+    def limits_hold(self) -> None:
+        admission = self.admission
+        assert admission.running_total <= self.limits.max_running
+        assert sum(admission.running[1:]) <= self.limits.max_running - self.limits.reserved_high
+
+    @invariant()
+    def counters_add_up(self) -> None:
+        admission = self.admission
+        for shown, among in ((admission.running, self.running), (admission.queued, self.queued)):
+            assert shown == tuple(sum(known.ticket.priority is kind for known in among) for kind in Priority)
+        assert admission.queued_total == len(self.queued)
+        assert self.submitted == len(self.ends) + admission.running_total + admission.queued_total
+        for target in MODELS:
+            mine = [known.ticket for known in self.queued if known.ticket.target == target]
+            counts = (sum(ticket.priority is kind for ticket in mine) for kind in Priority)
+            assert admission.waiting(target) == (*counts, min((t.arrived for t in mine), default=None))
+            assert admission.running_on(target) == sum(known.ticket.target == target for known in self.running)
+
+    @invariant()
+    def the_next_moment_is_known(self) -> None:
+        moments = [known.deadline for known in self.queued]
+        moments += [known.ages_at for known in self.queued if known.kind is LOW]
+        assert self.admission.next_deadline() == min(moments, default=None)
+
+    @invariant()
+    def positions_are_places_in_the_queue(self) -> None:
+        assert all(0 <= self.admission.position(known.ticket.id) < len(self.queued) for known in self.queued)
+
+    def teardown(self) -> None:
+        """Whatever is left ends too, so that each ticket has ended in exactly one way."""
+        for known in self.running:
+            self.admission.finish(known.ticket.id)
+            self.end(known.ticket.id, "finished")
+        self.now += 1_000_000.0
+        self.expire()
+        assert sorted(self.ends) == list(range(1, self.submitted + 1))
+        assert self.admission.running_total == self.admission.queued_total == 0
+
+
+TestAdmission = AdmissionMachine.TestCase
+
+
+@given(max_queued=st.integers(2, 8), max_running=st.integers(1, 3), first=st.lists(st.booleans(), max_size=8),
+       then=st.lists(st.booleans(), max_size=4))
+def test_low_is_served_within_its_bound_under_endless_medium(
+        max_queued: int, max_running: int, first: list[bool], then: list[bool]) -> None:
+    """True: a MEDIUM ticket of the LOW one's own caller; False: of a caller never seen before. One leaves a second."""
+    door = Door(max_queued=max_queued, max_running=max_running, aging_s=10.0, queue_deadline_s=1e9)
+
+    def fill(callers: list[bool], up_to: int) -> None:
+        while door.admission.queued_total < up_to:
+            number = len(door.tickets)
+            own = bool(callers) and callers[number % len(callers)]
+            door.submit(caller="own" if own else f"new {number}")
+
+    running: list[int] = []
+    while len(running) < max_running:
+        fill(first, 1)
+        running += door.start()
+    fill(first, max_queued - 1)
+    door.submit(LOW, caller="own")
+    low, bound = door.tickets[len(door.tickets)], None
+    while low.place is not None:
+        door.now += 1.0
+        fill(then, max_queued)
+        if bound is None and low.place.kind is MEDIUM:
+            own_waiting = sum(t.place is not None and t.caller == "own" for t in door.tickets.values()) - 1
+            bound = (own_waiting + 2) * max_queued
+        if bound is not None:
+            bound -= 1
+            assert bound >= 0, "overtaken too often"
+        running += door.end(running.pop(0))
+    assert door.admission.running[LOW] == 1

@@ -1,0 +1,78 @@
+"""Questions that ask for no tokens."""
+
+import msgspec
+
+from control import messages
+from control.states import Phase
+from gateway import protocol
+from tests.support.gateway_world import BOOT, EPOCH, World
+
+
+def ask(world: World, kind: str, **fields):
+    world.client_says(b"c1", {"type": kind, "id": "q", **fields})
+    return world.end_of("q")
+
+
+def test_hello_is_answered_with_the_epoch():
+    world = World()
+    world.client_says(b"c1", {"type": "hello"})
+    welcome = world.client_frames[-1][1]
+    assert isinstance(welcome, protocol.Welcome) and (welcome.epoch, welcome.boot_id) == (EPOCH, BOOT)
+
+
+def test_list_and_show():
+    world = World("a", "b")
+    world.worker_up("a")
+    world.d.on_control(messages.ModelState(1, 1, "a", 1, Phase.READY, "loaded"), world.now)
+    world.submit("r1", model="b")
+    models = protocol.decode_models(ask(world, "list").value)
+    assert [(m.name, m.state, m.queued, m.context_length) for m in models] == [
+        ("a", "ready", 0, 512), ("b", "unknown", 1, 0)]
+    world.client_frames.clear()
+    assert protocol.decode_model(ask(world, "show", model="a-alias").value).name == "a"
+    world.client_frames.clear()
+    assert ask(world, "show", model="nope").code == "model_not_found"
+
+
+def test_stats_add_up():
+    world = World(max_running=1, max_queued=1)
+    world.worker_up()
+    for n in range(3):
+        world.submit(f"r{n}", priority="low")
+    world.now += 2.0
+    stats = protocol.decode_stats(ask(world, "stats").value)
+    assert (stats.running, stats.queued, stats.admitted, stats.rejected) == ([0, 0, 1], [0, 0, 1], [0, 0, 2], 1)
+    assert stats.oldest_wait_ms == [0.0, 0.0, 2000.0] and stats.max_running == 1
+
+
+def test_a_load_waits_for_the_gate_and_counts_as_waiting():
+    world = World()
+    world.client_says(b"c1", {"type": "load", "id": "q", "model": "a"})
+    assert not world.ended("q") and world.d.desk.waiting_for_load("a")[0] == 1
+    assert world.control_frames == [messages.Want(1, "a")]
+    world.worker_up()
+    assert protocol.decode_model(world.end_of("q").value).name == "a"
+    assert world.d.desk.waiting_for_load("a") == (0, None)
+
+
+def test_a_load_that_is_there_already_is_answered_at_once():
+    world = World()
+    world.worker_up()
+    assert isinstance(ask(world, "load", model=""), protocol.Result)
+
+
+def test_a_load_ends_in_an_error_when_it_is_hopeless_or_late():
+    world = World(load_deadline_s=60.0)
+    world.client_says(b"c1", {"type": "load", "id": "q1", "model": "a"})
+    world.pass_time(61.0)
+    assert (world.end_of("q1").code, world.end_of("q1").status) == ("model_unavailable", 503)
+    world.client_says(b"c1", {"type": "load", "id": "q2", "model": "a"})
+    world.set_row("a", Phase.HELD)
+    world.pass_time(0.1)
+    assert "warden ctl start worker-a" in world.end_of("q2").message
+
+
+def test_a_result_is_plain_messagepack():
+    world = World()
+    world.client_says(b"c1", {"type": "list", "id": "q"})
+    assert msgspec.msgpack.decode(world.end_of("q").value)[0]["name"] == "a"

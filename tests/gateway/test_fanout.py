@@ -1,0 +1,73 @@
+"""What goes back to clients: order, one frame per turn for those who asked, and limits for those who do not read."""
+
+from gateway import protocol
+from gateway.fanout import BATCH_BUFFER_MAX_BYTES, PLAIN_BUFFER_MAX_BYTES, UNREAD_MAX_S, Fanout, Lost, Sent
+
+
+class Clients:
+    def __init__(self):
+        self.frames, self.state = [], {}
+        self.fanout = Fanout(self.send)
+
+    def send(self, identity, frame):
+        state = self.state.get(identity, Sent.OK)
+        if state is Sent.OK:
+            self.frames.append((identity, frame))
+        return state
+
+    def say(self, identity, text, position=0):
+        self.fanout.say(identity, protocol.Tokens("r", position, [], text))
+
+
+def test_a_frame_per_event_or_one_array_per_turn():
+    clients = Clients()
+    clients.fanout.open(b"front", batch=True)
+    for identity in (b"front", b"plain"):
+        clients.say(identity, "one")
+        clients.say(identity, "two")
+    assert clients.fanout.flush(0.0) == [] and not clients.fanout.unread
+    front = [f for who, f in clients.frames if who == b"front"]
+    plain = [f for who, f in clients.frames if who == b"plain"]
+    assert [e.text for e in protocol.decode_events(front[0])] == ["one", "two"] and len(front) == 1
+    assert [protocol.decode_event(f).text for f in plain] == ["one", "two"]
+
+
+def test_what_is_not_read_waits_in_order_and_then_leaves():
+    clients = Clients()
+    clients.state[b"c"] = Sent.FULL
+    clients.say(b"c", "one")
+    assert clients.fanout.flush(0.0) == [] and clients.fanout.unread
+    clients.say(b"c", "two")
+    clients.state[b"c"] = Sent.OK
+    assert clients.fanout.flush(UNREAD_MAX_S - 1) == []
+    assert [protocol.decode_event(f).text for _, f in clients.frames] == ["one", "two"]
+    clients.state[b"c"] = Sent.FULL
+    clients.say(b"c", "three")
+    assert clients.fanout.flush(UNREAD_MAX_S + 5) == []  # the clock of not reading began anew
+
+
+def test_too_much_or_too_long_unread_is_cut():
+    for batch, limit in ((False, PLAIN_BUFFER_MAX_BYTES), (True, BATCH_BUFFER_MAX_BYTES)):
+        clients = Clients()
+        clients.fanout.open(b"c", batch=batch)
+        clients.state[b"c"] = Sent.FULL
+        clients.say(b"c", "x" * (limit - 1000))
+        assert clients.fanout.flush(0.0) == []
+        clients.say(b"c", "x" * 2000)
+        assert clients.fanout.flush(0.0) == [(b"c", Lost.TOO_SLOW)]
+        assert not clients.fanout.unread
+    clients = Clients()
+    clients.state[b"c"] = Sent.FULL
+    clients.say(b"c", "x")
+    assert clients.fanout.flush(0.0) == []
+    assert clients.fanout.flush(UNREAD_MAX_S + 1) == [(b"c", Lost.TOO_SLOW)]
+
+
+def test_a_client_that_is_gone_is_reported_once_and_others_are_served():
+    clients = Clients()
+    clients.state[b"gone"] = Sent.GONE
+    clients.say(b"gone", "x")
+    clients.say(b"here", "y")
+    assert clients.fanout.flush(0.0) == [(b"gone", Lost.GONE)]
+    assert [who for who, _ in clients.frames] == [b"here"]
+    assert clients.fanout.flush(1.0) == []

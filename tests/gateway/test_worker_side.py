@@ -1,0 +1,110 @@
+"""What workers say, and what becomes of the jobs of a worker that is lost."""
+
+from control.states import Phase
+from tests.support.gateway_world import EPOCH, World
+from workers import protocol as jobs
+
+
+def test_frames_of_another_worker_attempt_or_epoch_change_nothing_and_are_counted():
+    world = World("a", "b")
+    world.worker_up("a", b"w1")
+    world.worker_up("b", b"w2")
+    world.submit("r1", model="a")
+    (job,) = world.jobs_sent()
+    item = jobs.Item(job.job, job.attempt, 0, [1], "x", jobs.End("stop", 1, 1, 0, 0))
+    world.worker_says(b"w2", jobs.Step, 1, [item])
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, job.attempt + 1, 0, [1], "x", item.end)])
+    world.worker_says(b"w1", jobs.Step, 1, [item], epoch=EPOCH - 1)
+    world.worker_says(b"w1", jobs.Step, 1, [item], incarnation=9)
+    world.worker_says(b"stranger", jobs.Step, 1, [item])
+    assert not world.ended("r1") and world.d.counters.dropped_frames == 5
+
+
+def test_a_gap_in_the_positions_ends_in_an_error_never_in_a_wrong_answer():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, 1, 0, [1], "x", None)])
+    world.worker_says(b"w1", jobs.Step, 2, [jobs.Item(job.job, 1, 2, [3], "z", None)])
+    assert world.end_of("r1").code == "internal"
+    assert [c.job for c in world.cancels_sent()] == [job.job]
+
+
+def test_a_worker_that_dies_before_a_token_costs_an_attempt_not_the_answer():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    (first,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Accept, first.job, 1)
+    world.set_row("a", Phase.BACKOFF, 1)
+    world.turn()
+    assert world.d.admission.queued_total == 1 and not world.ended("r1")
+    world.worker_up("a", b"w2", incarnation=2)
+    second = world.jobs_sent(b"w2")[0]
+    assert (second.job, second.attempt, second.sampling) == (first.job, 2, first.sampling)
+    world.answer(b"w2", second)
+    assert world.end_of("r1").attempt == 2 and world.d.counters.retried == 1
+
+
+def test_a_prompt_that_kills_two_workers_ends_in_worker_crashed():
+    world = World()
+    world.submit("r1")
+    for incarnation in (1, 2):
+        world.worker_up("a", b"w%d" % incarnation, incarnation=incarnation)
+        world.set_row("a", Phase.BACKOFF, incarnation)
+        world.turn()
+    assert world.end_of("r1").code == "worker_crashed" and len(world.jobs_sent()) == 2
+
+
+def test_a_death_after_a_token_ends_in_an_error_never_in_a_clean_end():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.answer(b"w1", world.jobs_sent()[0], tokens=2, end=False)
+    world.hello("a", b"w2", incarnation=2)  # the new incarnation is proof enough
+    world.flush()
+    error = world.end_of("r1")
+    assert (error.code, error.status) == ("worker_crashed", 500) and "2 tokens" in error.message
+    assert world.d.admission.running_total == 0
+
+
+def test_not_started_is_no_attempt_and_keeps_the_place():
+    world = World(max_running=1)
+    world.worker_up()
+    world.submit("r1")
+    world.submit("r2")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Refuse, job.job, 1, "not_ready", "draining")
+    again = world.jobs_sent()[1]
+    assert (again.job, again.attempt) == (job.job, 1)
+
+
+def test_an_engine_refusal_reaches_the_caller_with_its_code():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Accept, job.job, 1)
+    world.worker_says(b"w1", jobs.Fail, job.job, 1, "context_length_exceeded", "600 tokens; the context holds 512")
+    error = world.end_of("r1")
+    assert (error.code, error.status) == ("context_length_exceeded", 400) and "600" in error.message
+
+
+def test_a_worker_that_owes_an_accept_gets_no_more_and_the_job_goes_back():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+    world.pass_time(1.5)
+    world.submit("r2")
+    world.turn()
+    assert len(world.jobs_sent()) == 1 and world.d.gates.by_slug["a"].suspect
+    for _ in range(5):
+        world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+        world.pass_time(1.0)
+    assert [c.attempt for c in world.cancels_sent()] == [1]
+    world.turn()
+    attempts = sorted((j.job, j.attempt) for j in world.jobs_sent())
+    first = world.jobs_sent()[0].job
+    assert attempts == [(first, 1), (first, 2), (first + 1, 1)]

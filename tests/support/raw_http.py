@@ -1,0 +1,46 @@
+"""A TCP connection that says exactly what a test wants, for callers no HTTP library would play."""
+
+import socket
+
+WAIT_S = 5.0
+
+
+class RawHttp:
+    def __init__(self, port: int, receive_buffer_bytes: int = 0) -> None:
+        self.socket = socket.socket()
+        if receive_buffer_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        self.socket.settimeout(WAIT_S)
+        self.socket.connect(("127.0.0.1", port))
+
+    def __enter__(self) -> "RawHttp":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def post(self, path: str, body: bytes, *, more_headers: bytes = b"") -> None:
+        self.send(b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
+                  % (path.encode(), len(body), more_headers) + body)
+
+    def read_until(self, mark: bytes) -> bytes:
+        """Everything up to the first read that completes `mark`."""
+        data = b""
+        while mark not in data:
+            part = self.socket.recv(65_536)
+            assert part, f"closed before {mark!r}: {data!r}"
+            data += part
+        return data
+
+    def read_to_end(self) -> bytes:
+        """Everything until the other side closes; a reset counts as that."""
+        data = b""
+        try:
+            while part := self.socket.recv(65_536):
+                data += part
+        except ConnectionResetError:
+            pass
+        return data

@@ -1,0 +1,45 @@
+"""The job protocol: each message survives its round trip, and nothing malformed gets through."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers import protocol as p
+
+END = p.End("stop", 1, 2, 3.0, 4.0)
+TO_WORKER = [
+    p.Welcome(1, 2, 3), p.Cancel(1, 2, 3, 4, 5),
+    p.Job(1, 2, 3, 4, 5, [p.ChatMessage("user", "héllo")], None, None, p.Sampling(0.5, seed=9), 10, ["x"]),
+    p.Job(1, 2, 3, 4, 5, None, None, [1, 2], p.Sampling(), 0, []),
+]
+FROM_WORKER = [
+    p.Hello(1, 2, 3, "a", 4, 5, 6, 7, 8, 9), p.Accept(1, 2, 3, 4, 5), p.Refuse(1, 2, 3, 4, 5, "not_ready", "x"),
+    p.Step(1, 2, 3, 4, [p.Item(1, 1, 0, [5], "t"), p.Item(2, 1, 7, [], "", END)]),
+    p.Fail(1, 2, 3, 4, 5, "internal", "x"), p.Beat(1, 2, 3, "a", 4, 5, 6),
+]
+
+
+@pytest.mark.parametrize("message", TO_WORKER, ids=lambda x: type(x).__name__)
+def test_round_trip_to_workers(message):
+    assert p.decode_to_worker(p.encode(message)) == message
+
+
+@pytest.mark.parametrize("message", FROM_WORKER, ids=lambda x: type(x).__name__)
+def test_round_trip_from_workers(message):
+    assert p.decode_from_worker(p.encode(message)) == message
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_one_of_two_errors(frame):
+    for decode in (p.decode_to_worker, p.decode_from_worker):
+        try:
+            assert decode(frame) is not None
+        except (msgspec.ValidationError, msgspec.DecodeError):
+            pass  # what receivers drop and count
+
+
+def test_an_end_for_no_known_reason_is_refused():
+    frame = msgspec.msgpack.encode(["step", 1, 2, 3, 4, [[1, 1, 0, [], "", ["boredom", 1, 2, 3.0, 4.0]]]])
+    with pytest.raises(msgspec.ValidationError):
+        p.decode_from_worker(frame)
