@@ -20,10 +20,17 @@ from functools import cached_property
 from os.path import isdir, isfile, lexists, normpath, realpath
 from pathlib import Path
 
-from control.config_tables import (ConfigError, Place, close, read_sections, read_table, refuse_misspelt,
-                                   variable_of)
-from control.settings import (MODEL_TABLES, Control, EchoConfig, Limits, ModelSettings, SamplingSettings, Server,
-                              settings_of)
+from control.config_tables import ConfigError, Place, close, read_sections, read_table, refuse_misspelt, variable_of
+from control.settings import (
+    MODEL_TABLES,
+    Control,
+    EchoConfig,
+    Limits,
+    ModelSettings,
+    SamplingSettings,
+    Server,
+    settings_of,
+)
 from control.toml_text import TomlError, TomlFile, dotted, shown
 from control.weights import expand, find_weights
 
@@ -33,6 +40,7 @@ FILE_MAX_BYTES = 1024 * 1024
 MODELS_MAX = 64  # rows of the table
 NAME_MAX_CHARS = 128
 SLUG_MAX_BYTES = 96  # what a row of the table holds
+NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
 BUILT_IN = "built-in defaults"
 
 
@@ -170,7 +178,7 @@ def _check_names(models: Sequence[ModelConfig], file: TomlFile) -> None:
         own = ("models", model.name)
         owner = f"{dotted(own)} (line {file.line(*own)})"
         for name, keys in [(model.name, own), *((alias, (*own, "aliases")) for alias in model.aliases)]:
-            if not re.fullmatch(r"[A-Za-z0-9._:/-]{1,%d}" % NAME_MAX_CHARS, name) or not canonical(name):
+            if not NAME.fullmatch(name) or not canonical(name):
                 raise ConfigError(file.where(*keys), f"{shown(name)} cannot be a name",
                                   f"use 1 to {NAME_MAX_CHARS} letters, digits and . _ - : /")
             if canonical(name) in names:

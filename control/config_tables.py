@@ -14,14 +14,13 @@ from control.toml_text import TomlFile, dotted, shown
 
 NAME_MAX_CHARS = 128  # longer ones are not compared with ours
 TABLES = {**SECTIONS, "models.NAME": ModelSettings, **{f"models.NAME.{n}": cls for n, cls in MODEL_TABLES.items()}}
-NO_SETTINGS = {"WARDEN_HOME", "WARDEN_CONFIG", "WARDEN_PRESSURE_FILE"}
 
 
 class ConfigError(Exception):
     """`str()` is one line: `file:line: key: what is wrong; remedy`, or the variable's name before the first colon."""
 
-    def __init__(self, where: str, problem: str = "", what_to_do: str = "") -> None:
-        line = f"{where}: {problem}; {what_to_do}" if problem else where
+    def __init__(self, where: str, problem: str, what_to_do: str) -> None:
+        line = f"{where}: {problem}; {what_to_do}"
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
 
@@ -85,11 +84,11 @@ def variable_of(item: Setting, env: Mapping[str, str]) -> str:
 
 
 def refuse_misspelt(env: Mapping[str, str]) -> None:
-    """Raises: ConfigError for a WARDEN_ variable that is no setting and looks much like one."""
+    """Raises: ConfigError for a WARDEN_ variable that is no setting and looks much like one (WARDEN_HOME does not)."""
     ours = {name for cls in TABLES.values() for item in settings_of(cls).values() for name in item.variables}
     bare = [name.removeprefix("WARDEN_") for name in sorted(ours) if name.startswith("WARDEN_")]
     for name in env:
-        if name.startswith("WARDEN_") and name not in ours | NO_SETTINGS:
+        if name.startswith("WARDEN_") and name not in ours:
             near = close(name.removeprefix("WARDEN_"), bare, 0.75)
             if near:
                 raise ConfigError(name, "is no setting", f"did you mean WARDEN_{near[0]}?")

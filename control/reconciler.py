@@ -155,7 +155,9 @@ class Reconciler:
             return
         if report.error:
             row.last_error = report.error
-        self._on_worker_phase(row, report.phase, now)
+        words = self.effects.read_worker(row.index)  # written before the report was sent, so at least as new
+        known = words is not None and words.incarnation == row.incarnation
+        self._on_worker_phase(row, words.phase if known else report.phase, now)
 
     def _on_worker_phase(self, row: RowState, phase: int, now: float) -> None:
         before = row.worker_phase

@@ -13,8 +13,9 @@ Reading another process's words is advice (EXAMPLES 4); nothing here authorises 
 
 Cut short by another program: a store into a mapping of a file that has become too short ends a process by SIGBUS, and
 Python cannot catch that. Readers never map, so they cannot get it: `pread` comes back short, and the records read as
-None. (Both see one page cache on Linux and, by its documentation, on macOS; only Linux has been tried.) Writers ask for the file's size before each flush (one `lseek`, 0.2 us) and raise TableRefused; what is left is a
-truncation within the microsecond of one flush, by somebody with our user id, in a directory that only we can enter.
+None. (Mappings and `pread` share one page cache on Linux, tried, and by its documentation on macOS, not tried.)
+Writers ask for the file's size before each flush (one `lseek`, 0.2 us) and raise TableRefused. What is left is a
+truncation within the microseconds of one flush, by somebody with our user id, in a directory that only we can enter.
 The file is written out in full when it is made, so that no store has to find room on a full disk.
 """
 

@@ -216,7 +216,7 @@ def slug_words(slug: str) -> RowName:
     """Raises ValueError if the slug is empty, holds a zero byte, or is longer than SLUG_MAX_BYTES as UTF-8."""
     text = slug.encode()
     if not 0 < len(text) <= SLUG_MAX_BYTES or 0 in text:
-        raise ValueError(f"slug {slug!r}: 1 to {SLUG_MAX_BYTES} bytes of UTF-8 without a zero byte; choose a shorter name")
+        raise ValueError(f"slug {slug!r}: not 1 to {SLUG_MAX_BYTES} bytes of UTF-8 without a zero byte; shorten it")
     return RowName._make(_SLUG.unpack(text.ljust(SLUG_MAX_BYTES, b"\0")))
 
 

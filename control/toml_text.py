@@ -138,8 +138,7 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
         if match.lastgroup in ("text", "word"):
             key += token if in_key else ""
         elif token == "\n":
-            if not open_brackets:
-                key, in_header, in_key = "", False, True
+            key, in_header, in_key = "", False, True
         elif token == "=":
             current, in_key = note(), False
         elif token == "[" and in_key and not open_brackets:

@@ -72,7 +72,7 @@ class Loop:
                 self._take_table(table)
                 self._publisher = self._make_publisher()
                 self._note("table_reopened", boot_id=table.boot_id)
-        elif len(self._rows) < len(self.dispatcher.counters.rows):
+        elif not self._rows.keys() >= self.dispatcher.counters.rows.keys():
             self._take_table(self._table)
             self._publisher = self._make_publisher()
 

@@ -158,7 +158,7 @@ class Loop:
             self._reopen_table()
         control, gateway = self._table.read(ControlWords), self._table.read(GatewayWords)
         self._runtime.on_tick(now, control.epoch if control else 0, gateway.epoch if gateway else 0)
-        self._write_row(now)
+        self.write_row(now)
         self._flush()
 
     def _reopen_table(self) -> None:
@@ -169,7 +169,8 @@ class Loop:
             self._runtime.boot_id = table.boot_id
             self._runtime.control_epoch = 0
 
-    def _write_row(self, now: float) -> None:
+    def write_row(self, now: float) -> None:
+        """Nothing before the welcome, nor while the table has no row for this model."""
         if not self._runtime.incarnation:
             return
         if self._writer is None:
@@ -183,7 +184,7 @@ class Loop:
         self._writer.flush()
 
     def _say_last_words(self) -> None:
-        self._write_row(time.monotonic())
+        self.write_row(time.monotonic())
         deadline = time.monotonic() + LAST_WORDS_MS / 1000
         while self._outbox and time.monotonic() < deadline and self._gateway is not None:
             self._gateway.poll(int(TICK_S * 1000), zmq.POLLOUT)

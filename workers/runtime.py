@@ -44,6 +44,9 @@ class Effects(Protocol):
     def meet_gateway(self, incarnation: int) -> None:
         """Connect to the gateway under an identity that names this incarnation."""
 
+    def write_row(self, now: float) -> None:
+        """Put `words` into the table."""
+
     def note(self, event: str, **facts: object) -> None: ...
 
 
@@ -112,7 +115,8 @@ class Runtime:
                                                self.start_time_us, self.incarnation, phase))
 
     def _tell_phase(self, now: float, error: str = "") -> None:
-        """Both sides hear of every change; the table says it too."""
+        """The table first, then both sides hear of the change."""
+        self.effects.write_row(now)
         self.effects.to_control(messages.Report(messages.VERSION, self.slug, self.incarnation, self.phase,
                                                 self.load_id, error))
         self._say_gateway_hello(now)

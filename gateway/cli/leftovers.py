@@ -1,8 +1,8 @@
 """What a stack leaves in its run directory, and when it may be removed: never while a process of the home lives.
 
-Sockets, pidfile and the rendered configuration are removed by `warden down`, and by `warden up` before it starts
-anything (a killed stack leaves them). The table stays, since control replaces it by rename and readers may hold it
-open; lock files stay, since only the lock counts and a file that is removed could be locked twice.
+Sockets, pidfile, table and the rendered configuration are removed by `warden down`, and by `warden up` before it
+starts anything (a killed stack leaves them): a new stack begins with a new table, and with no row of a model that is
+configured no more. Lock files stay, since only the lock counts and a file that is removed could be locked twice.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ LOG_TAIL_BYTES = 16 * 1024
 def remove_leftovers(home: Home) -> list[str]:
     """Remove what a stack that no longer runs has left; returns the names of what was there."""
     sockets = [path for pattern in SOCKETS for path in sorted(home.socket_dir.glob(pattern))]
-    files = [*sockets, home.supervisor_pidfile, home.supervisor_conf]
+    files = [*sockets, home.supervisor_pidfile, home.supervisor_conf, home.table]
     removed = []
     for path in files:
         try:
@@ -25,9 +25,17 @@ def remove_leftovers(home: Home) -> list[str]:
         except FileNotFoundError:
             continue
         removed.append(path.name)
-    if home.socket_dir != home.run and home.socket_dir.is_dir():
-        _remove_if_empty(home.socket_dir)
     return removed
+
+
+def remove_socket_dir(home: Home) -> None:
+    """Remove the short directory for sockets if the home has one of its own and nothing is in it."""
+    if home.socket_dir == home.run:
+        return
+    try:
+        home.socket_dir.rmdir()
+    except OSError:
+        pass  # not there, or something of somebody else's lies in it
 
 
 def log_tail(home: Home, program: str) -> str:
@@ -40,13 +48,6 @@ def log_tail(home: Home, program: str) -> str:
     except OSError:
         return ""
     return "\n".join(lines[-LOG_TAIL_LINES:])
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        pass  # something of somebody else's lies in it
 
 
 def _size(path: Path) -> int:

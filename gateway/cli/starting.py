@@ -39,7 +39,6 @@ from gateway.cli.settings import config_file, http_url
 from gateway.cli.stopping import stop_stack, wait_for_end
 
 OLD_LOCK_WAIT_S = 5.0
-READY_WAIT_S = 60.0
 READY_POLL_EVERY_S = 0.1
 SUPERVISORD_START_TIMEOUT_S = 30.0
 MODEL_TIMEOUT_S = 300.0
@@ -57,7 +56,7 @@ class Stack(NamedTuple):
     python: str = sys.executable
 
 
-def start_stack(stack: Stack, wait_s: float = READY_WAIT_S) -> None:
+def start_stack(stack: Stack, wait_s: float) -> None:
     """Bring the home up and wait at most `wait_s` until it answers (0: do not wait).
 
     Raises:
@@ -142,10 +141,13 @@ def start_supervisord(stack: Stack) -> None:
         raise CommandFailed(str(refused), USAGE) from None
     write_private(stack.home, text)
     command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(stack.home.supervisor_conf)]
-    done = subprocess.run(
-        command, env={**stack.env, **environment, NAME_KEY: "supervisord"}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=SUPERVISORD_START_TIMEOUT_S, check=False,
-    )
+    try:
+        done = subprocess.run(
+            command, env={**stack.env, **environment, NAME_KEY: "supervisord"}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=SUPERVISORD_START_TIMEOUT_S, check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"supervisord did not start within {SUPERVISORD_START_TIMEOUT_S:g} s") from None
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise CommandFailed(f"supervisord did not start: {''.join(last) or f'exit code {done.returncode}'}")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from control.home import Home
 from control.supervisord import Supervisord, SupervisordFault, SupervisordGone, read_stop_wait_s
 from gateway.cli.exits import CommandFailed
-from gateway.cli.leftovers import remove_leftovers
+from gateway.cli.leftovers import remove_leftovers, remove_socket_dir
 from gateway.cli.processes import described, processes_of
 
 POLL_EVERY_S = 0.1
@@ -35,15 +35,22 @@ def stop_stack(home: Home, say: Say) -> None:
         CommandFailed: something could not be ended; names it.
     """
     if not processes_of(home):
-        removed = remove_leftovers(home)
+        removed = remove_everything(home)
         say(f"{home.root} does not run" + (f"; removed what was left: {', '.join(removed)}" if removed else ""))
         return
     limit_s = read_stop_wait_s(home.supervisor_conf) + SHUTDOWN_MARGIN_S
     if ask_supervisord_to_stop(home):
         wait_for_end(home, limit_s, say, supervisord=Supervisord(home))
     end_orphans(home, say)
-    remove_leftovers(home)
+    remove_everything(home)
     say(f"{home.root} is stopped")
+
+
+def remove_everything(home: Home) -> list[str]:
+    """Step 3; returns the names of what was there."""
+    removed = remove_leftovers(home)
+    remove_socket_dir(home)
+    return removed
 
 
 def ask_supervisord_to_stop(home: Home) -> bool:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -35,8 +34,8 @@ ROUTES: dict[str, dict[str, Handler]] = {
 }
 
 
-def make_app(services: Services) -> Starlette:
-    """The ASGI app. Its lifespan starts the client without waiting for a gateway, and closes what it opened."""
+def make_app(services: Services) -> Guard:
+    """The ASGI app, inside its guard. Its lifespan starts the client, gateway or not, and closes what it opened."""
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await services.client.start(wait=False)
@@ -48,12 +47,11 @@ def make_app(services: Services) -> Starlette:
 
     app = Starlette(
         routes=[Route(path, Endpoint(services, dialect_of(path), **methods)) for path, methods in ROUTES.items()],
-        middleware=[Middleware(Guard, services.config)],
         exception_handlers={404: on_no_route, Exception: on_bug},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    return app
+    return Guard(app, services.config)
 
 
 async def on_no_route(request: Request, _: HTTPException) -> JSONResponse:

@@ -74,7 +74,8 @@ class Call:
         """Raises: Problem `invalid_request`, which names the three."""
         given = self.headers.get("x-request-priority", "medium").strip().lower()
         if given not in PRIORITIES:
-            raise Problem("invalid_request", f"X-Request-Priority: {given[:40]!r} is not one of {', '.join(PRIORITIES)}",
+            known = ", ".join(PRIORITIES)
+            raise Problem("invalid_request", f"X-Request-Priority: {given[:40]!r} is not one of {known}",
                           "X-Request-Priority")
         return given
 

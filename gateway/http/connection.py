@@ -7,6 +7,8 @@
 """
 
 import asyncio
+import socket
+import struct
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -14,6 +16,7 @@ from gateway.http.call import ABORT
 
 HEAD_WITHIN_S = 10.0
 HEAD_MAX_BYTES = 32 * 1024
+NO_LINGER = struct.pack("ii", 1, 0)  # on, for 0 seconds
 TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -40,7 +43,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}
+        self.scope["extensions"] = {ABORT: self.abort}
         self._in_head = True
         if self._head_timer is None:
             self._await_head()
@@ -53,6 +56,11 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head, self._head_bytes = True, 0  # what follows is the head of the next request
+
+    def abort(self) -> None:
+        """Close with a reset, so that neither we nor the kernel keep what the caller does not take (2)."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        self.transport.abort()
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_WITHIN_S, self._refuse, TOO_LATE)

@@ -35,6 +35,7 @@ def test_without_a_file_there_is_one_model_whose_weights_need_not_be_there_yet(p
     assert config.models[0].path == str(home_from_env(place.env).models / "random-1m")
     assert place.load(WARDEN_HOME="/srv/./w/").models[0].path == "/srv/w/models/random-1m"
     assert (config.host, config.port, config.max_running, config.max_queued) == ("127.0.0.1", 11435, 5, 50)
+    assert place.load(WARDEN_PORT="", MLX_PRELOAD_MODELS="").port == 11435
     assert place.load(WARDEN_PORT="5", MLX_PRELOAD_MODELS="random").models[0].preload
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.config_tables import Place
 from control.journal import LINE_MAX_BYTES, get_journal
 from control.states import Phase, Priority
 
@@ -36,7 +37,7 @@ class Pipe:
                 break
             data += chunk
         assert not data or data.endswith(b"\n")
-        return [json.loads(line) for line in data.splitlines()]
+        return [json.loads(line, parse_constant=pytest.fail) for line in data.splitlines()]
 
     def fill(self) -> None:
         """Leave no room for another byte, as a reader that stands still does."""
@@ -131,8 +132,10 @@ def test_objects_are_named_and_not_shown(pipe):
 
 
 def test_numbers_and_lengths_stay(pipe):
-    get_journal("control", pipe.fd).info("done", prompt_tokens=12, tokens=3, key=None, content_length=4)
+    get_journal("control", pipe.fd).info("done", prompt_tokens=12, tokens=3, key=None, content_length=4,
+                                         rate=float("nan"), most=float("inf"), place=Place("f:1", Path("/x")))
     [line] = pipe.lines()
+    assert (line["rate"], line["most"], line["place"]) == ("nan", "inf", {"where": "f:1", "base": "/x"})
     assert (line["prompt_tokens"], line["tokens"], line["key"], line["content_length"]) == (12, 3, None, 4)
 
 

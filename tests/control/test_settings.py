@@ -6,8 +6,21 @@ from pathlib import Path
 import pytest
 
 from control.config_tables import TABLES
-from control.settings import (SECTIONS, Control, EchoConfig, Limits, ModelSettings, SamplingSettings, Server, check,
-                              described, example_toml, from_text, remedy, settings_of)
+from control.settings import (
+    SECTIONS,
+    Control,
+    EchoConfig,
+    Limits,
+    ModelSettings,
+    SamplingSettings,
+    Server,
+    check,
+    described,
+    example_toml,
+    from_text,
+    remedy,
+    settings_of,
+)
 from tests.support.toml_files import Place, make_cached
 from workers.protocol import Sampling
 

@@ -88,7 +88,7 @@ def test_a_header_with_any_damaged_byte_is_refused(mask: int) -> None:
     for place in range(128):
         damaged = bytearray(encode_header(77))
         damaged[place] ^= mask
-        with pytest.raises(ValueError, match="version|magic|damaged"):
+        with pytest.raises(ValueError, match=r"version|magic|damaged"):
             decode_header(bytes(damaged))
 
 

@@ -1,4 +1,4 @@
-"""One question, answered end to end by real processes: over ZeroMQ and HTTP, under load, and after every kind of death."""
+"""One question, answered end to end by real processes: over ZeroMQ and HTTP, under load, and after a death."""
 
 import json
 import threading
@@ -6,10 +6,13 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import zmq
 
 from control.states import Phase
+from gateway import protocol
 from gateway.client import GatewayError
 from gateway.protocol import Accepted, Done, Tokens
+from tests.support.models import model_path
 from tests.support.supervisor_home import wait_until
 
 pytestmark = pytest.mark.integration
@@ -67,8 +70,6 @@ def test_over_http_it_streams(stack, path, last):
 
 def test_eight_streams_of_one_model_decode_as_one_batch(make_stack):
     """Steps counted by the engine thread, not guessed: eight answers of n tokens take about n steps, not 8 n."""
-    from tests.support.models import model_path
-
     stack = make_stack(f"""
 [limits]
 max_running = 8
@@ -146,12 +147,12 @@ def test_sixty_at_once_then_a_high_and_the_counters_add_up(make_stack):
 
 def test_a_client_that_vanishes_frees_its_slot(make_stack):
     stack = make_stack("[limits]\nmax_running = 1\n" + ECHO + "[models.a.echo]\nrate_per_s = 20\n").up()
-    client = stack.client()
-    client.__enter__()
-    events = client.generate(prompt="#tokens=100000")
-    while not isinstance(next(events), Tokens):
+    gone = zmq.Context.instance().socket(zmq.DEALER)
+    gone.connect(stack.paths.endpoint("clients"))
+    gone.send(protocol.encode({"type": "submit", "id": "1", "prompt": "#tokens=100000"}))
+    while not isinstance(protocol.decode_event(gone.recv()), Tokens):
         pass
-    client._socket.close(0)  # as a process that was killed
+    gone.close(linger=0)  # as a process that was killed
     with stack.client() as other:
         assert answer_of(list(other.generate(prompt="#tokens=3"))).split() == ["t0", "t1", "t2"]
     assert stack.gateway_words().cancelled == 1
@@ -181,8 +182,6 @@ def test_every_process_may_be_killed_and_the_next_question_is_answered(make_stac
 
 
 def test_a_model_that_cannot_be_loaded_is_refused_with_its_reason_in_the_end(make_stack, tmp_path):
-    from tests.support.models import model_path
-
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text((model_path("1m") / "config.json").read_text())

@@ -67,7 +67,7 @@ def test_start_of_a_worker_nobody_asked_for_loads_its_model(make_stack):
     assert phase_of(stack, "b") is Phase.DOWN
     stack.warden("ctl", "start", "worker-b")
     wait_until("the load", lambda: phase_of(stack, "b") is Phase.READY)
-    status = stack.warden("ctl", "status").stdout
+    status = stack.warden("ctl", "status", check=False).stdout  # its exit code says that not everything runs
     assert "worker-b" in status and "RUNNING" in status and "worker-a" in status
 
 

@@ -11,7 +11,6 @@ import stat
 import pytest
 
 from control.home import acquire_lock, prepare_home
-from control.supervisord import ProcessState
 from gateway.cli import readiness, starting
 from gateway.cli.exits import FAILED, USAGE, CommandFailed
 from gateway.cli.processes import processes_of
@@ -46,8 +45,8 @@ def down(playground: Playground) -> list[str]:
 
 
 def names_left(playground: Playground) -> list[str]:
-    """What lies in the run directory besides the table and the files of locks that nobody holds."""
-    return sorted(name for name in os.listdir(playground.home.run) if not name.endswith(".lock") and name != "table")
+    """What lies in the run directory besides the files of locks that nobody holds."""
+    return sorted(name for name in os.listdir(playground.home.run) if not name.endswith(".lock"))
 
 
 def test_up_twice_and_down_twice(playground: Playground) -> None:
@@ -58,6 +57,7 @@ def test_up_twice_and_down_twice(playground: Playground) -> None:
     assert sorted(running.values()) == ["control", "gateway", "http", "supervisord"]
     playground.supervisord.start("worker-a")
     wait_until("the worker", lambda: playground.starts("worker-a"))
+    running |= processes_of(playground.home)
 
     assert "already running" in up(playground)[-1]
     assert processes_of(playground.home).items() >= running.items()
@@ -65,18 +65,29 @@ def test_up_twice_and_down_twice(playground: Playground) -> None:
     assert down(playground)[-1] == f"{playground.home.root} is stopped"
     assert processes_of(playground.home) == {}
     assert names_left(playground) == []
+    log = (playground.home.logs / "supervisord.log").read_text()
+    ends = [line.split("stopped: ")[1].split()[0] for line in log.splitlines() if "stopped: " in line]
+    assert ends == ["worker-a", "gateway", "http", "control"], "answers end before those who deliver them"
     assert down(playground) == [f"{playground.home.root} does not run"]
 
 
-def test_a_home_whose_processes_were_all_killed_starts_cleanly(playground: Playground) -> None:
-    up(playground)
-    killed = processes_of(playground.home)
-    for pid in sorted(killed, key=lambda pid: killed[pid] != "supervisord"):
-        os.kill(pid, signal.SIGKILL)
-    wait_until("their end", lambda: not processes_of(playground.home))
-    assert names_left(playground), "a killed stack leaves its sockets"
-    assert up(playground)[-1].startswith("ready: ")
-    assert not killed.keys() & processes_of(playground.home).keys()
+def test_a_home_whose_processes_were_all_killed_starts_cleanly_even_one_with_a_long_path(tmp_path) -> None:
+    playground = Playground(tmp_path / ("long" * 25))
+    playground.plan(**ALL_LOCK)
+    try:
+        up(playground)
+        killed = processes_of(playground.home)
+        for pid in sorted(killed, key=lambda pid: killed[pid] != "supervisord"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until("their end", lambda: not processes_of(playground.home))
+        assert playground.home.supervisor_socket.exists(), "a killed supervisord leaves its socket"
+        assert playground.home.socket_dir != playground.home.run
+        assert up(playground)[-1].startswith("ready: ")
+        assert not killed.keys() & processes_of(playground.home).keys()
+        down(playground)
+        assert not playground.home.socket_dir.exists()
+    finally:
+        playground.end()
 
 
 def test_processes_of_a_killed_supervisord_are_named_by_up_and_ended_by_down(
@@ -119,6 +130,23 @@ def test_what_is_not_ready_in_time_is_named_with_its_log_and_nothing_stays(playg
     assert processes_of(playground.home) == {}
 
 
+def test_ctrl_c_while_it_waits_leaves_nothing(playground: Playground) -> None:
+    playground.plan(all="serve")
+    told: list[str] = []
+
+    def say(line: str) -> None:
+        told.append(line)
+        if line.startswith("waiting: "):
+            raise KeyboardInterrupt
+
+    prepare_home(playground.home)
+    with pytest.raises(KeyboardInterrupt):
+        start_stack(Stack(playground.config, playground.home, playground.env, say, str(playground.python)), 30.0)
+    assert told
+    assert processes_of(playground.home) == {}
+    assert names_left(playground) == []
+
+
 def test_a_port_in_use_is_refused_before_anything_starts(playground: Playground) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", playground.config.port))
@@ -136,14 +164,3 @@ def test_two_ups_at_once(playground: Playground) -> None:
     prepare_home(playground.home)
     with acquire_lock(playground.home.lock_path("up")), pytest.raises(CommandFailed, match=f"pid {os.getpid()}"):
         up(playground)
-
-
-def test_down_lets_running_workers_end_first(playground: Playground) -> None:
-    up(playground)
-    playground.supervisord.start("worker-a")
-    playground.wait_for("worker-a", ProcessState.RUNNING)
-    wait_until("the worker", lambda: playground.starts("worker-a"))
-    down(playground)
-    log = (playground.home.logs / "supervisord.log").read_text()
-    ends = [line.split("stopped: ")[1].split()[0] for line in log.splitlines() if "stopped: " in line]
-    assert ends == ["worker-a", "gateway", "http", "control"]

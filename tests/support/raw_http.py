@@ -23,8 +23,8 @@ class RawHttp:
         self.socket.sendall(data)
 
     def post(self, path: str, body: bytes, *, more_headers: bytes = b"") -> None:
-        self.send(b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b\r\n"
-                  % (path.encode(), len(body), more_headers) + body)
+        self.send(b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n" % path.encode()
+                  + b"content-length: %d\r\n%b\r\n" % (len(body), more_headers) + body)
 
     def read_until(self, mark: bytes) -> bytes:
         """Everything up to the first read that completes `mark`."""

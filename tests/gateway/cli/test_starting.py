@@ -77,7 +77,7 @@ def test_what_supervisord_cannot_hold_is_a_matter_of_configuration(tmp_path: Pat
 def test_a_second_up_at_the_same_time_is_told_who_is_at_work(tmp_path: Path) -> None:
     one = stack(tmp_path)
     with acquire_lock(one.home.lock_path("up")), pytest.raises(CommandFailed, match="another `warden up`"):
-        start_stack(one)
+        start_stack(one, 1.0)
 
 
 def test_without_a_table_there_is_no_reading(tmp_path: Path) -> None:

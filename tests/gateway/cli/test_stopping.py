@@ -63,15 +63,15 @@ def test_a_home_that_does_not_run(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_stack_left_is_removed_and_named(home: Home) -> None:
-    for path in (home.supervisor_socket, home.supervisor_conf, home.supervisor_pidfile, home.run / "clients.ipc"):
-        path.touch()
-    kept = [home.table, home.lock_path("control")]
-    for path in kept:
+    sockets = (home.supervisor_socket, home.socket_dir / "clients.ipc")
+    lock = home.lock_path("control")
+    for path in (*sockets, home.supervisor_conf, home.supervisor_pidfile, home.table, lock):
         path.touch()
     said = down(home)[0]
     assert said.startswith(f"{home.root} does not run; removed what was left: ")
-    assert all(name in said for name in ("clients.ipc", "supervisor.sock", "supervisor.conf", "supervisor.pid"))
-    assert sorted(home.run.iterdir()) == sorted(kept)
+    assert all(name in said for name in ("clients.ipc", "supervisor.sock", "supervisor.conf", "supervisor.pid", "table"))
+    assert list(home.run.iterdir()) == [lock]
+    assert not [path for path in sockets if path.exists()]
 
 
 def test_orphans_are_asked_to_end(home: Home, orphans: Orphans) -> None:

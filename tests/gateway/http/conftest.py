@@ -14,7 +14,8 @@ def running_stack(tmp_path_factory) -> Iterator[HttpStack]:
 
 
 @pytest.fixture
-def stack(running_stack) -> HttpStack:
+def stack(running_stack, monkeypatch) -> HttpStack:
+    monkeypatch.setattr("gateway.client.TICK_EVERY_S", 0.05)
     running_stack.reset()
     return running_stack
 

@@ -1,0 +1,118 @@
+"""Health and queue numbers from snapshots, with a hand-moved clock."""
+
+import pytest
+
+from control.states import Phase
+from control.table import ControlWords, GatewayWords, Row, RowControl, RowGateway, RowWorker, Snapshot
+from gateway.http.health import make_health, make_queue_stats, why_not_ready
+from tests.support.http_stack import make_config
+
+S = 1_000_000_000
+NOW_NS = 1_000 * S
+WALL_S = 1_700_000_000.0
+MEMORY = (16 * 1024**3, 4 * 1024**3)
+
+
+def words(kind: type, **given: int):
+    return kind(**(dict.fromkeys(kind._fields, 0) | given))
+
+
+def row(index: int = 0, name: str = "tiny", control: Phase = Phase.ALIVE, worker: Phase = Phase.READY, **given) -> Row:
+    return Row(index, name,
+               words(RowControl, incarnation=1, phase=control, pid=4711, share_bytes=1024**3),
+               words(RowGateway, epoch=5, incarnation=1, use_count=9, last_dispatch_ns=NOW_NS - 60 * S,
+                     **given.pop("gateway", {})),
+               words(RowWorker, incarnation=1, phase=worker, heartbeat_ns=NOW_NS, footprint_bytes=123, load_ms=1500,
+                     **given))
+
+
+def snapshot(*rows: Row, **given) -> Snapshot:
+    control = words(ControlWords, epoch=1, heartbeat_ns=NOW_NS - S, **given.pop("control", {}))
+    gateway = words(GatewayWords, **({"epoch": 5, "heartbeat_ns": NOW_NS - S} | given.pop("gateway", {})))
+    return Snapshot(7, control, gateway, rows)
+
+
+@pytest.fixture
+def health(tmp_path):
+    config = make_config(tmp_path)
+    return lambda table, memory=MEMORY: make_health(table, config, "0.1.0", memory, now_ns=NOW_NS, wall_s=WALL_S)
+
+
+def test_all_fields_of_a_healthy_stack(health):
+    found = health(snapshot(row(active=2), row(1, "other", Phase.DOWN), gateway={"running_high": 1, "running_low": 1}))
+    entry = {"name": "tiny", "use_count": 9, "last_used": "2023-11-14T22:12:20+00:00", "load_time_seconds": 1.5,
+             "active_requests": 2, "is_loading": False, "state": "ready", "memory_bytes": 123, "pid": 4711}
+    assert found == {
+        "status": "healthy", "service": "mlx-warden", "version": "0.1.0", "total_models": 2, "models_cached": 1,
+        "cached_models": [entry], "active_model_requests": {"tiny": 2}, "loading_models": [], "active_requests": 2,
+        "max_concurrent": 5,
+        "memory": {"used_percent": 75.0, "available_gb": 4.0, "total_gb": 16.0, "warning_threshold": 85,
+                   "critical_threshold": 95, "budget_gb": None, "reserved_gb": 2.0},
+        "rate_limit": {"max_per_window": None, "window_seconds": None},
+        "backends": {"mlx": {"healthy": True, "models": 2}}, "warnings": []}
+
+
+def test_what_is_not_known_is_null(health):
+    found = health("no table", (16 * 1024**3, None))
+    assert found["active_requests"] is None
+    assert found["memory"]["used_percent"] is None and found["memory"]["available_gb"] is None
+
+
+def test_loading_models_are_named(health):
+    found = health(snapshot(row(worker=Phase.LOADING)))
+    assert found["loading_models"] == ["tiny"] and found["cached_models"][0]["is_loading"]
+
+
+def test_a_silent_worker_is_not_listed_as_serving(health):
+    silent = row()
+    silent = silent._replace(worker=silent.worker._replace(heartbeat_ns=NOW_NS - 4 * S))
+    assert health(snapshot(silent))["models_cached"] == 0
+
+
+@pytest.mark.parametrize(("table", "named"), [
+    ("/x/table: there is no table; start the stack with `warden up`", "there is no table"),
+    (Snapshot(7, None, None, ()), "gateway does not answer"),
+    (snapshot(gateway={"heartbeat_ns": NOW_NS - 3 * S}), "gateway does not answer"),
+    (snapshot(gateway={"heartbeat_ns": NOW_NS + 3 * S}), "gateway does not answer"),
+    (snapshot()._replace(control=None), "control does not answer"),
+])
+def test_what_is_missing_degrades_and_is_named(health, table, named):
+    found = health(table)
+    assert found["status"] == "degraded" and any(named in warning for warning in found["warnings"])
+    assert why_not_ready(table, NOW_NS) and not found["backends"]["mlx"]["healthy"]
+
+
+def test_ready_is_both_heartbeats_fresh():
+    assert why_not_ready(snapshot(), NOW_NS) == []
+
+
+@pytest.mark.parametrize(("permille", "status"), [(0, "healthy"), (849, "healthy"), (850, "warning"),
+                                                  (950, "critical")])
+def test_pressure_as_control_judges_it(health, permille, status):
+    found = health(snapshot(control={"pressure_permille": permille}))
+    assert found["status"] == status and len(found["warnings"]) == (status != "healthy")
+    assert found["memory"]["used_percent"] == (permille / 10 or 75.0)
+
+
+@pytest.mark.parametrize("phase", [Phase.BACKOFF, Phase.QUARANTINED, Phase.LEAK_SUSPECTED])
+def test_a_model_in_trouble_is_a_warning(health, phase):
+    found = health(snapshot(row(), row(1, "other", phase)))
+    assert found["status"] == "warning" and found["warnings"] == [f"other is {phase.name.lower()}"]
+
+
+def test_queue_stats(tmp_path):
+    gateway = words(GatewayWords, epoch=5, heartbeat_ns=NOW_NS, running_medium=4, running_high=1, queued_low=3,
+                    admitted_high=10, admitted_medium=20, admitted_low=30, finished=40, expired=1, rejected=2,
+                    displaced=3, failed=4, cancelled=5)
+    rows = (row(gateway={"oldest_wait_since_ns": NOW_NS - 2 * S}),
+            row(1, "other", gateway={"oldest_wait_since_ns": NOW_NS - 9 * S})._replace(
+                gateway=words(RowGateway, epoch=4, oldest_wait_since_ns=NOW_NS - 9 * S)))
+    assert make_queue_stats(gateway, rows, make_config(tmp_path), now_ns=NOW_NS) == {
+        "active_requests": 5, "max_concurrent": 5, "queue_size": 3, "max_queue_size": 50, "is_processing": True,
+        "stats": {"total_queued": 60, "total_processed": 40, "total_expired": 1, "total_rejected": 5,
+                  "total_failed": 4, "total_cancelled": 5, "by_priority": {"HIGH": 10, "MEDIUM": 20, "LOW": 30}},
+        "in_flight_by_priority": {"HIGH": 1, "MEDIUM": 4, "LOW": 0},
+        "queued_by_priority": {"HIGH": 0, "MEDIUM": 0, "LOW": 3},
+        "oldest_wait_seconds": 2.0, "stale": False}
+    later = make_queue_stats(gateway, (), make_config(tmp_path), now_ns=NOW_NS + 3 * S)
+    assert later["stale"] and later["oldest_wait_seconds"] == 0

@@ -1,0 +1,83 @@
+"""The HTTP process itself: an inherited socket, an address of its own, an address in use, TERM."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from gateway.http import __main__ as program
+from tests.support.http_stack import TOML, make_config
+from tests.support.raw_http import RawHttp
+
+WITHIN_S = 10
+
+
+@pytest.fixture
+def listener():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener
+
+
+@pytest.fixture
+def environment(tmp_path):
+    (tmp_path / "warden.toml").write_text(TOML)
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return kept | {"WARDEN_HOME": str(tmp_path), "PYTHONPATH": os.getcwd()}
+
+
+def spawn(environment: dict[str, str], stdin: object) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-m", "gateway.http"], env=environment, stdin=stdin,
+                            stderr=subprocess.PIPE, cwd=environment["WARDEN_HOME"])
+
+
+def test_a_process_serves_on_the_socket_it_was_given_and_ends_by_term(environment, listener):
+    process = spawn(environment, listener.fileno())
+    try:
+        port = listener.getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=WITHIN_S) as http:
+            assert http.get("/health").json()["status"] == "degraded"  # waits in the backlog until it is up
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(WITHIN_S) == 0
+        log = process.stderr.read()
+        assert b"http_up" in log and b"http_down" in log and b"GET /health" not in log
+        with RawHttp(port) as raw:  # the socket is still open for the next process
+            assert raw.socket.getpeername()[1] == port
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_an_address_in_use_is_one_line_with_the_setting_and_exit_code_2(environment, listener):
+    port = str(listener.getsockname()[1])
+    process = spawn(environment | {"WARDEN_PORT": port}, subprocess.DEVNULL)
+    _, log = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 2
+    [line] = log.decode().splitlines()
+    assert port in line and "WARDEN_PORT" in line and "warden.toml" in line
+
+
+def test_a_wrong_configuration_is_one_line_and_exit_code_2(environment, capfd, monkeypatch, tmp_path):
+    (tmp_path / "warden.toml").write_text("[server]\nporrt = 1\n")
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.chdir(tmp_path)
+    assert program.main() == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert "porrt" in line
+
+
+def test_bind_takes_the_configured_address(tmp_path):
+    config = replace(make_config(tmp_path), port=0)
+    free = program.bind(config)
+    with free:
+        assert free.getsockname()[0] == "127.0.0.1"
+        free.listen()
+        with pytest.raises(program.CannotListen, match="WARDEN_PORT"):
+            program.bind(replace(config, port=free.getsockname()[1]))

@@ -1,0 +1,108 @@
+"""Operations endpoints over a real socket: true while the gateway is down, and about the table that stands now."""
+
+import base64
+import hashlib
+import re
+import time
+
+import pytest
+
+from control.table import ControlWords, GatewayWords
+from gateway.http.ops_api import page_headers, read_memory
+
+
+@pytest.fixture
+def table(stack):
+    table = stack.make_table()
+    yield table
+    table.close()
+    stack.table_path.unlink()
+
+
+def beat(table, kind: type, **words: int) -> None:
+    writer = table.writer(kind)
+    writer.set(epoch=1, heartbeat_ns=time.monotonic_ns(), **words)
+    writer.flush()
+
+
+def test_root_for_clients_and_for_people(http):
+    response = http.get("/")
+    assert response.text.startswith("Ollama is running") and "mlx-warden" in response.text
+    response = http.get("/", headers={"accept": "text/html,application/xhtml+xml"})
+    assert response.status_code == 307 and response.headers["location"] == "/chat"
+    assert http.head("/").status_code == 200
+
+
+def test_alive_means_only_that_we_answer(http):
+    assert http.get("/livez").json() == {"status": "alive"}
+
+
+def test_without_a_table_nothing_is_ready_and_health_says_why(http):
+    response = http.get("/readyz")
+    assert response.status_code == 503 and "there is no table" in response.json()["reasons"][0]
+    health = http.get("/health")
+    assert health.status_code == 200 and health.json()["status"] == "degraded"
+    response = http.get("/queue/stats")
+    assert response.status_code == 503 and "there is no table" in response.json()["error"]
+
+
+def test_ready_as_soon_as_both_write_heartbeats(http, table):
+    beat(table, ControlWords)
+    response = http.get("/readyz")
+    assert response.status_code == 503 and "gateway does not answer" in response.json()["reasons"][0]
+    assert "has not written" in http.get("/queue/stats").json()["error"]
+    beat(table, GatewayWords, running_high=1, admitted_high=4)
+    assert http.get("/readyz").json() == {"status": "ready", "reasons": []}
+    assert http.get("/health").json()["status"] == "healthy"
+    stats = http.get("/queue/stats").json()
+    assert stats["active_requests"] == 1 and stats["stats"]["by_priority"]["HIGH"] == 4
+
+
+def test_a_table_made_anew_is_followed(stack, http, table):
+    beat(table, ControlWords)
+    beat(table, GatewayWords, finished=1)
+    assert http.get("/queue/stats").json()["stats"]["total_processed"] == 1
+    new = stack.make_table(boot_id=8)
+    beat(new, ControlWords)
+    beat(new, GatewayWords, finished=2)
+    assert http.get("/queue/stats").json()["stats"]["total_processed"] == 2
+    new.close()
+
+
+def test_operations_never_ask_the_gateway(stack, http, gateway, table):
+    gateway.kill()
+    try:
+        assert http.get("/health").status_code == 200
+        assert http.get("/livez").status_code == 200
+        assert http.get("/readyz").status_code == 503
+    finally:
+        gateway.revive(gateway.epoch + 1)
+
+
+def test_the_chat_page_may_run_only_its_own_script(http):
+    response = http.get("/chat")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "connect-src 'self'" in policy and "unsafe" not in policy
+    for tag in ("script", "style"):
+        [part] = re.findall(f"<{tag}>(.*?)</{tag}>", response.text, re.DOTALL)
+        assert base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() in policy
+
+
+def test_the_chat_page_makes_no_markup_of_text_and_needs_nothing_from_elsewhere(http):
+    page = http.get("/chat").text
+    assert "textContent" in page
+    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://",
+                      " onclick", " style="):
+        assert forbidden not in page
+
+
+def test_page_headers_name_each_script():
+    policy = page_headers(b"<style>a</style><script>b</script>x<script>c</script>")["content-security-policy"]
+    assert policy.count("sha256-") == 3
+
+
+def test_memory_of_this_machine():
+    total, available = read_memory()
+    assert total > 2**28 and (available is None or 0 < available <= total)

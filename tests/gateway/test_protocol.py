@@ -1,0 +1,114 @@
+"""The client protocol: what is written is read back the same, plain MessagePack will do, and bad input names itself."""
+
+import msgpack
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import protocol
+from gateway.protocol import ERRORS, Message, Options, Submit
+from tests.support.fake_gateway import TIMINGS, model_info
+
+FROM_CLIENT = [
+    protocol.Hello(), protocol.Hello(batch=True), protocol.Cancel("1"), protocol.ListModels("1"),
+    protocol.Show("1", "tiny"), protocol.Stats("1"), protocol.LoadModel("1", ""), Submit("1", prompt="hi"),
+    Submit("1", tokens=[0, 2**31 - 1], priority="low", caller="ann", deadline_s=1.5),
+    Submit("1", "tiny", messages=[Message("system", "a"), Message("user", "")], priority="high", options=Options(
+        max_tokens=1, temperature=0, top_p=1, top_k=0, min_p=0, repeat_penalty=1.1, repeat_last_n=-1,
+        presence_penalty=-1, frequency_penalty=1, seed=-1, stop=["a"])),
+]
+EVENTS = [
+    protocol.Welcome(1, 2, 3, "0.1"), protocol.Accepted("1", 2, "tiny", "high", 0),
+    protocol.Progress("1", 3, "loading", 4.5, 0.5), protocol.Tokens("1", 0, [1, 2], "ünï 😀"),
+    protocol.Done("1", "length", "tiny", protocol.Usage(1, 2), TIMINGS, "low", "mlx", "", 2),
+    protocol.Error("1", "queue_full", "50 wait", 503, 2.5), protocol.Result("1", msgspec.Raw(protocol.encode([1]))),
+]
+STATS = protocol.StatsInfo(1, *[[1, 2, 3]] * 3, *range(8), 5, 50, [0.0] * 3, [0.0] * 3, 1.5)
+OK = {"type": "submit", "id": "1", "prompt": "hi"}
+
+
+@pytest.mark.parametrize("message", FROM_CLIENT, ids=lambda m: type(m).__name__)
+def test_what_clients_say_comes_back_the_same(message):
+    assert protocol.decode_from_client(protocol.encode(message)) == message
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda e: type(e).__name__)
+def test_events_come_back_the_same_alone_and_in_arrays(event):
+    assert protocol.decode_event(protocol.encode(event)) == event
+    assert protocol.decode_events(protocol.encode([event, event])) == [event, event]
+
+
+def test_every_message_is_in_a_round_trip():
+    assert {type(message) for message in FROM_CLIENT} == set(protocol.FromClient.__args__)
+    assert {type(event) for event in EVENTS} == set(protocol.Event.__args__)
+    assert set(protocol.TERMINAL) <= set(protocol.Event.__args__)
+
+
+@pytest.mark.parametrize(("value", "decode"), [
+    ([model_info(), model_info("b")], protocol.decode_models), (model_info(), protocol.decode_model),
+    (STATS, protocol.decode_stats),
+])
+def test_results_carry_values_inside_their_frame(value, decode):
+    frame = protocol.encode(protocol.Result("1", msgspec.Raw(protocol.encode(value))))
+    assert decode(protocol.decode_event(frame).value) == value
+
+
+@pytest.mark.parametrize("message", [*FROM_CLIENT, *EVENTS], ids=lambda m: type(m).__name__)
+def test_any_messagepack_library_reads_a_map_with_a_type(message):
+    plain = msgpack.unpackb(protocol.encode(message))
+    assert plain["type"] == type(message).__struct_config__.tag
+
+
+def test_any_messagepack_library_can_ask():
+    assert protocol.decode_from_client(msgpack.packb(OK)) == Submit("1", prompt="hi")
+    with_more = OK | {"made_up": {"later": 1}, "options": {"temperature": 1, "made_up": 2}}
+    assert protocol.decode_from_client(msgpack.packb(with_more)).options == Options(temperature=1)
+
+
+@pytest.mark.parametrize(("change", "where"), [
+    ({"id": ""}, "$.id"), ({"id": "x" * 129}, "$.id"), ({"id": 5}, "$.id"), ({"model": "x" * 257}, "$.model"),
+    ({"messages": []}, "$.messages"), ({"messages": [{"role": "user"}]}, "content"),
+    ({"messages": [{"role": "wizard", "content": ""}]}, "$.messages[0].role"), ({"prompt": 1}, "$.prompt"),
+    ({"tokens": []}, "$.tokens"), ({"tokens": [-1]}, "$.tokens[0]"), ({"tokens": [2**31]}, "$.tokens[0]"),
+    ({"priority": "urgent"}, "$.priority"), ({"deadline_s": 0}, "$.deadline_s"), ({"deadline_s": 1e9}, "$.deadline_s"),
+    ({"options": []}, "$.options"), ({"options": {"temperature": -0.1}}, "$.options.temperature"),
+    ({"options": {"max_tokens": 0}}, "$.options.max_tokens"), ({"options": {"top_p": 1.1}}, "$.options.top_p"),
+    ({"options": {"seed": 2**63}}, "$.options.seed"), ({"options": {"stop": [""]}}, "$.options.stop[0]"),
+    ({"options": {"stop": ["a"] * 17}}, "$.options.stop"), ({"options": {"top_k": 1.5}}, "$.options.top_k"),
+    ({"type": "sabmit"}, "sabmit"),
+])
+def test_bad_fields_are_refused_by_name(change, where):
+    with pytest.raises(msgspec.ValidationError) as caught:
+        protocol.decode_from_client(msgpack.packb(OK | change))
+    assert where in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["id", "type"])
+def test_what_must_be_there_is_named(field):
+    with pytest.raises(msgspec.ValidationError, match=field):
+        protocol.decode_from_client(msgpack.packb({key: value for key, value in OK.items() if key != field}))
+
+
+def test_nan_is_no_temperature():
+    frame = msgpack.packb(OK | {"options": {"temperature": float("nan")}})
+    with pytest.raises(msgspec.ValidationError):
+        protocol.decode_from_client(frame)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_decode_or_raise_what_receivers_catch(data):
+    for decode in (protocol.decode_from_client, protocol.decode_event, protocol.decode_events):
+        try:
+            decode(data)
+        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+            pass
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_the_closed_list_is_consistent(code):
+    entry = ERRORS[code]
+    assert entry.status in (400, 403, 404, 405, 408, 413, 415, 500, 501, 503, 504)
+    assert entry.fault in ("caller", "capacity", "server", "upstream")
+    assert entry.fault == "caller" or entry.status >= 500
+    assert entry.retryable or entry.status not in (503, 504)
