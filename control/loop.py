@@ -23,7 +23,7 @@ from control.rows import RowState
 from control.sockets import open_router
 from control.states import HEARTBEAT_STALE_NS
 from control.supervisord import SupervisordThread
-from control.table import ControlWords, GatewayWords, RowControl, RowGateway, RowWorker, Table, TableRefused
+from control.table import ROWS, ControlWords, GatewayWords, RowControl, RowGateway, RowWorker, Table, TableRefused
 
 TICK_S = 0.1
 FRAMES_PER_TURN_MAX = 256
@@ -106,7 +106,7 @@ class Loop:
             with suppress(BlockingIOError):
                 self._bell.recv(4096)
             for value in self._supervisord.take():
-                self.reconciler.on_supervisord(value, now)
+                self.reconciler.processes.on_supervisord(value, now)
             if now >= next_tick:
                 next_tick = now + TICK_S
                 self._beat(now)
@@ -141,8 +141,9 @@ def take_table(home: Home, note: Callable[..., None]) -> tuple[Table, bool]:
 
 def name_rows(table: Table, slugs: list[str]) -> dict[str, int]:
     """Give every slug a row; one that has a row keeps it."""
-    taken = {row.name: row.index for row in table.snapshot().rows}
-    free = iter(sorted(set(range(len(slugs) + len(taken))) - set(taken.values())))
+    standing = table.snapshot().rows  # a row whose name is damaged is listed too: it is not free
+    taken = {row.name: row.index for row in standing}
+    free = iter(sorted(set(range(ROWS)) - {row.index for row in standing}))
     rows = {}
     for slug in slugs:
         rows[slug] = taken.get(slug)

@@ -3,7 +3,7 @@
 Theory
 ------
 Facts come in as events (`on_<event>`): frames from workers and the gateway, supervisord's list of processes, the
-tick. Each changes a `RowState`; then `_act` asks the pure choosers (`load_choice`, `stall`) what is next and carries
+tick. Each changes a `RowState`; then `act` asks the pure choosers (`load_choice`, `stall`) what is next and carries
 that out through `Effects`. Every change of a row is written to the table *before* anybody is told.
 
 Guarantees
@@ -20,14 +20,12 @@ import msgspec
 
 from control import load_choice, messages, stall
 from control.config import Config
+from control.process_watch import PROGRAM, ProcessWatch
 from control.rows import RowState
 from control.states import WORKER_PHASES, IllegalTransition, Phase
-from control.supervisord import Facts, Fault, OrderDone, ProcessFact, ProcessState, SupervisordFault
 from control.table import RowGateway, RowWorker, Snapshot
 
 NS = 1_000_000_000
-PROGRAM = "worker-"
-HAS_PID = (ProcessState.STARTING, ProcessState.RUNNING, ProcessState.STOPPING)
 
 
 class Effects(Protocol):
@@ -60,6 +58,7 @@ class Reconciler:
         self.limits = stall.Limits(config.stall_limit_s, config.load_deadline_s)
         self.forced_kills = self.refused_words = 0
         self._loads = incarnation_floor
+        self.processes = ProcessWatch(self)
         for model in config.models:
             if model.preload:
                 self.rows[model.slug].wanted_by = "preload"
@@ -82,7 +81,7 @@ class Reconciler:
             elif words.phase == Phase.STARTING:
                 row.on_started(now, "was starting when control restarted")
 
-    def _tell(self, rows: Iterable[RowState], now: float) -> None:
+    def tell(self, rows: Iterable[RowState], now: float) -> None:
         """The table first, then the gateway."""
         for row in rows:
             self.effects.write_row(row)
@@ -102,9 +101,9 @@ class Reconciler:
             case messages.GatewayHello() if message.boot_id == self.boot_id:
                 self.gateway = identity
                 self.effects.note("gateway_hello", epoch=message.gateway_epoch)
-                self._tell(self.rows.values(), now)
+                self.tell(self.rows.values(), now)
             case messages.Want():
-                self._act(now)
+                self.act(now)
 
     def on_hello(self, identity: bytes, hello: messages.Hello, now: float) -> None:
         if hello.boot_id != self.boot_id:
@@ -126,15 +125,15 @@ class Reconciler:
 
     def _welcome_newborn(self, row: RowState, identity: bytes, hello: messages.Hello, now: float) -> None:
         if row.phase is Phase.ALIVE:  # the lock of the row says that the old process is gone
-            self._on_gone(row, now)
+            self.processes.on_gone(row, now)
         if row.start_ordered_at is None:
             row.wanted_by = row.wanted_by or "an operator"
         self.incarnation += 1  # (2)
         row.on_welcomed(self.incarnation, hello.pid, hello.start_time_us, identity, Phase.EMPTY)
         self.effects.note("welcome", model=row.slug, incarnation=row.incarnation, pid=row.pid)
-        self._tell([row], now)
+        self.tell([row], now)
         self._say_welcome(row)
-        self._act(now)
+        self.act(now)
 
     def _welcome_back(self, row: RowState, identity: bytes, hello: messages.Hello, now: float) -> None:
         """A living worker greets a new control process, or says hello twice."""
@@ -142,7 +141,7 @@ class Reconciler:
         incarnation = hello.incarnation or row.incarnation
         self.incarnation = max(self.incarnation, incarnation)
         row.on_welcomed(incarnation, hello.pid, hello.start_time_us, identity, phase)
-        self._tell([row], now)
+        self.tell([row], now)
         self._say_welcome(row)
 
     def _say_welcome(self, row: RowState) -> None:
@@ -174,84 +173,24 @@ class Reconciler:
             row.loads += 1
             row.wanted_by = ""
             self.effects.note("loaded", model=row.slug, incarnation=row.incarnation)
-        self._tell([row], now)
-        self._act(now)
-
-    # -- processes -------------------------------------------------------------------------------------------
-
-    def on_supervisord(self, value: Facts | OrderDone, now: float) -> None:
-        if isinstance(value, OrderDone):
-            self._on_order_done(value, now)
-            return
-        for name, fact in value.processes.items():
-            row = self.rows.get(name.removeprefix(PROGRAM)) if name.startswith(PROGRAM) else None
-            if row is not None:
-                self._on_process_fact(row, fact, value.read_at_ns / NS, now)
-        self._act(now)
-
-    def _on_order_done(self, done: OrderDone, now: float) -> None:
-        row = self.rows.get(done.name.removeprefix(PROGRAM))
-        if row is None or done.verb != "start" or done.error is None or row.phase is not Phase.STARTING:
-            return
-        if isinstance(done.error, SupervisordFault) and done.error.code == Fault.ALREADY_STARTED:
-            return  # somebody was faster; its hello comes
-        self.effects.note("start_failed", model=row.slug, reason=str(done.error))
-        row.on_crash(now, f"could not be started: {done.error}")
-        self._tell([row], now)
-
-    def _on_process_fact(self, row: RowState, fact: ProcessFact, read_at: float, now: float) -> None:
-        if fact.state in HAS_PID:
-            if not row.has_process and fact.pid and fact.state is not ProcessState.STOPPING:
-                row.wanted_by = "an operator"
-                row.on_started(now, "started by an operator")
-                self._tell([row], now)
-        elif row.phase is Phase.STARTING and row.start_ordered_at is not None and fact.stop_s:
-            if read_at > row.start_ordered_at + 1 and fact.state != ProcessState.STOPPED:
-                self._crash(row, f"exited with status {fact.exit_status} before its hello", now)
-            elif fact.state == ProcessState.STOPPED and read_at > row.start_ordered_at + 1:
-                self._hold(row, now)
-        elif fact.state == ProcessState.STOPPED and fact.start_s and not row.has_process:
-            if row.phase is not Phase.HELD:
-                self._hold(row, now)
-
-    def _hold(self, row: RowState, now: float) -> None:
-        row.on_hold()
-        self.effects.note("held", model=row.slug, reason=row.reason)
-        self._tell([row], now)
-
-    def _crash(self, row: RowState, what: str, now: float) -> None:
-        row.on_crash(now, what)
-        self.effects.note("crashed", model=row.slug, phase=row.phase.name, reason=row.reason)
-        self._tell([row], now)
-
-    def _on_gone(self, row: RowState, now: float) -> None:
-        """The process of a welcomed worker is no more."""
-        words = self.effects.read_worker(row.index)
-        last = words.phase if words is not None and words.incarnation == row.incarnation else row.worker_phase
-        if Phase.DRAINING in (last, row.worker_phase) and row.stalled_at is None:
-            row.on_orderly_end("drained and ended")
-            self.effects.note("ended", model=row.slug, incarnation=row.incarnation)
-            self._tell([row], now)
-            return
-        doing = Phase(last).name.lower() if last in WORKER_PHASES else "starting"
-        what = row.last_error or f"its process died while {doing}"
-        self._crash(row, f"stalled and was stopped: {row.reason}" if row.stalled_at is not None else what, now)
+        self.tell([row], now)
+        self.act(now)
 
     # -- time and action -------------------------------------------------------------------------------------
 
     def on_tick(self, now: float) -> None:
         for row in self.rows.values():
             if row.on_time(now):
-                self._tell([row], now)
+                self.tell([row], now)
             if row.phase is Phase.ALIVE:
                 if not self.effects.is_alive(row.pid, row.start_time_us):
-                    self._on_gone(row, now)
+                    self.processes.on_gone(row, now)
                     continue
                 words = self.effects.read_worker(row.index)
                 if words is not None and words.incarnation == row.incarnation:
                     self._on_worker_phase(row, words.phase, now)
             self._signal_stalled(row, now)
-        self._act(now)
+        self.act(now)
 
     def _signal_stalled(self, row: RowState, now: float) -> None:
         """The only place that signals a worker (4): for want of progress, never to make room."""
@@ -268,14 +207,14 @@ class Reconciler:
         self.effects.note("signal_stalled", model=row.slug, signal=number, reason=row.reason)
         self.effects.order("signal", PROGRAM + row.slug, number)
 
-    def _act(self, now: float) -> None:
+    def act(self, now: float) -> None:
         choice = load_choice.choose_next([self._facts(row) for row in self.rows.values()], self.config.prewarm)
         match choice:
             case load_choice.Start():
                 row = self.rows[choice.slug]
                 row.on_started(now, choice.reason)
                 self.effects.note("start", model=row.slug, reason=choice.reason)
-                self._tell([row], now)
+                self.tell([row], now)
                 self.effects.order("start", PROGRAM + row.slug)  # (1): STARTING until a hello or an end
             case load_choice.Load():
                 self._load(self.rows[choice.slug], choice.reason, now)
@@ -288,7 +227,7 @@ class Reconciler:
         row.load_deadline = now + self.limits.load_deadline_s
         row.reason = reason
         self.effects.note("load", model=row.slug, incarnation=row.incarnation, reason=reason)
-        self._tell([row], now)
+        self.tell([row], now)
         load = messages.Load(messages.VERSION, row.incarnation, row.load_id, self.epoch)
         if not self.effects.to_peer(row.peer, load):
             row.peer, row.load_sent_at = b"", None  # its death, or its next hello, decides
@@ -298,4 +237,7 @@ class Reconciler:
         waiting = (words.waiting_high, words.waiting_medium, words.waiting_low) if words else (0, 0, 0)
         oldest = words.oldest_wait_since_ns / NS if words and words.oldest_wait_since_ns else None
         last_used = words.last_dispatch_ns / NS if words else 0.0
-        return load_choice.Facts(row.slug, row.effective, row.loading, waiting, oldest, row.wanted_by, last_used)
+        # Whether an operator stopped it is not known until supervisord was asked after its end (STOPPED is a hold).
+        settled = row.phase is not Phase.DOWN or row.ended_at <= self.processes.read_at
+        phase = row.effective if settled else Phase.STOPPING
+        return load_choice.Facts(row.slug, phase, row.loading, waiting, oldest, row.wanted_by, last_used)

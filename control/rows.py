@@ -28,13 +28,16 @@ class RowState:
     pid: int = 0
     start_time_us: int = 0
     peer: bytes = b""  # identity on control.ipc; b"" until this control process got its hello
+    last_pid: int = 0  # of the process that ended last
     start_ordered_at: float | None = None
+    start_confirmed_at: float | None = None  # when supervisord said that it had spawned it
     load_id: int = 0
     load_sent_at: float | None = None  # set while a LOAD is outstanding
     load_deadline: float = 0.0
     wanted_by: str = ""  # "preload" or "an operator": wants the model without a request in the queue
     last_error: str = ""  # what the worker said when its load failed
     crashes: list[float] = field(default_factory=list)
+    ended_at: float = 0.0  # when its last process was found gone
     not_before: float = 0.0  # BACKOFF and QUARANTINED end here
     stalled_at: float | None = None  # when TERM was sent for a stall
     killed: bool = False
@@ -65,7 +68,7 @@ class RowState:
     def on_started(self, now: float, reason: str) -> None:
         """The process was ordered, or seen to be there."""
         self.move(Phase.STARTING, reason)
-        self.start_ordered_at = now
+        self.start_ordered_at, self.start_confirmed_at = now, None
         self.starts += 1
         self.pid = self.start_time_us = 0
         self.worker_phase, self.peer, self.last_error = 0, b"", ""
@@ -91,13 +94,19 @@ class RowState:
         if phase in (Phase.READY, Phase.DRAINING):
             self.load_sent_at = None
 
-    def on_orderly_end(self, reason: str) -> None:
-        self._ended()
+    def on_orderly_end(self, now: float, reason: str) -> None:
+        self._ended(now)
         self.move(Phase.DOWN, reason)
+
+    def on_not_started(self, now: float, reason: str) -> None:
+        """supervisord could not be asked: nobody's fault, so it is no crash; tried again soon."""
+        self._ended(now)
+        self.not_before = now + BACKOFF_FIRST_S
+        self.move(Phase.BACKOFF, reason)
 
     def on_crash(self, now: float, what: str) -> None:
         """Back off, or give up for a while. `what` says how it ended."""
-        self._ended()
+        self._ended(now)
         self.crashes = [at for at in self.crashes if now - at < CRASH_WINDOW_S] + [now]
         count = len(self.crashes)
         if count >= CRASHES_MAX:
@@ -108,14 +117,16 @@ class RowState:
         self.not_before = now + wait_s
         self.move(Phase.BACKOFF, f"{what}; tried again in {wait_s:g} s")
 
-    def _ended(self) -> None:
+    def _ended(self, now: float) -> None:
+        self.ended_at = now
+        self.last_pid = self.pid or self.last_pid
         self.peer = b""
         self.start_ordered_at = self.load_sent_at = self.stalled_at = None
         self.pid = self.start_time_us = 0
 
-    def on_hold(self) -> None:
+    def on_hold(self, now: float) -> None:
         if self.phase is not Phase.HELD:
-            self._ended()
+            self._ended(now)
             self.move(Phase.HELD, "stopped by an operator")
             self.wanted_by = ""
 

@@ -24,9 +24,9 @@ Guarantees
 * `submit` never makes the queue longer than `max_queued`, but for the one ticket of (6), which `next` takes at once.
   What comes back may: refusing it would take back an answer already promised, and there are at most `max_running`.
 * Bounded waiting: under any load of MEDIUM tickets an eligible LOW one goes within `aging_s` and then (k + 2) *
-  max(1, max_queued) further ones of MEDIUM and those that come back, where k counts the tickets of its own caller in
+  max(1, max_queued) further ones of MEDIUM and those that come back, where k counts the tickets its own caller has in
   MEDIUM when it ages. Under endless HIGH work nothing bounds it but its deadline.
-* Each call costs O(log waiting + targets).
+* Each call costs O(log waiting + targets), amortised: aging and expiry are paid once for each ticket.
 
 Refuses: to stop what runs (see preemption, later), to look at deadlines in `next` (call `expire` first), and to go on
 after a bug: a ticket submitted twice, or a place given back twice, raises. Pure: `now` is monotonic seconds.
@@ -140,7 +140,6 @@ class Admission:
 
     def requeue(self, ticket: Ticket, now: float) -> None:
         """A ticket that ran comes back unserved: in front of its class (4), with its arrival and its deadline."""
-        self._queue.age(now)  # (3)
         self._free_place(ticket.id)
         self._enter(ticket, self._kind(ticket, now), came_back=True)
 

@@ -77,7 +77,7 @@ class GatewayClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: asyncio.Handle | None = None
         self._tick: asyncio.TimerHandle | None = None
-        self._welcomed: asyncio.Event = asyncio.Event()
+        self._welcomed = asyncio.Event()
 
     def _new_exchange(self) -> Exchange:
         return Exchange(self.endpoint, time.monotonic(), self.submit_max_bytes)
@@ -96,7 +96,7 @@ class GatewayClient:
             GatewayError: `gateway_unavailable`; the client is closed again.
         """
         self._loop = asyncio.get_running_loop()
-        self.exchange = self._new_exchange()
+        self.exchange, self._welcomed = self._new_exchange(), asyncio.Event()
         self._socket = open_socket(self.endpoint)
         self._loop.add_reader(self._socket.fd, self._on_turn)
         self._schedule()
@@ -110,7 +110,8 @@ class GatewayClient:
             raise self.exchange.unavailable(CONNECT_WITHIN_S) from None
 
     async def close(self) -> None:
-        """Give everything up; the gateway cancels what is outstanding when it sees that this client is gone."""
+        """End what is outstanding with an error; the gateway cancels it when it sees that this client is gone."""
+        self.exchange.close()
         for handle in (self._turn, self._tick):
             if handle is not None:
                 handle.cancel()

@@ -54,10 +54,12 @@ class Counters:
     def on_end(self, request: Request, event: protocol.Done | protocol.Error) -> None:
         if request.worker:
             self.rows[request.ticket.target].finished += 1
-        if isinstance(event, protocol.Error):
-            self.failed += event.code not in ENDS_COUNTED_ELSEWHERE
-        elif event.finish_reason == "cancelled":
+        cancelled = event.code == "slow_reader" if isinstance(event, protocol.Error) else (
+            event.finish_reason == "cancelled")
+        if cancelled:
             self.cancelled += 1
+        elif isinstance(event, protocol.Error):
+            self.failed += event.code not in ENDS_COUNTED_ELSEWHERE
         else:
             self.finished += 1
 

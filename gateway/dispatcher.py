@@ -102,7 +102,6 @@ class Dispatcher:
             request = make_request(submit, client, self.config, number=self._numbers, now=now,
                                    draw_seed=self.draw_seed)
             self.desk.refuse_if_unavailable(request.model.slug)
-            self.pump(now)  # what may run does so before the newcomer is measured against the queue limit
             self._admit(request, now)
         except Refusal as refusal:
             self.counters.rejected += 1
@@ -141,6 +140,7 @@ class Dispatcher:
 
     def on_client_lost(self, client: bytes, how: Lost, now: float) -> None:
         for request in [r for r in self.requests.values() if r.client == client]:
+            request.given_up = True
             self.cancel(request, now)
         self.desk.forget_client(client)
         if how is Lost.TOO_SLOW:
@@ -162,6 +162,7 @@ class Dispatcher:
             elif slug not in self.opened_at:
                 self.opened_at[slug] = now
                 self.desk.on_gate_open(slug)
+        self.pump(now)  # who waits goes before whoever comes in this turn
 
     def pump(self, now: float) -> None:
         """Dispatch as long as admission has somebody to go."""
@@ -242,6 +243,11 @@ class Dispatcher:
         self.end(request, protocol.Error(request.id, code, message, protocol.ERRORS[code].status, retry_after_s))
 
     def end_cancelled(self, request: Request, now: float) -> None:
+        """Said even to a client that is lost: it may be back, and must not wait for ever."""
+        if request.given_up:
+            self.end_in_error(request, "slow_reader", "this client could not be reached or did not read, so its "
+                              "request was given up", 1.0)
+            return
         self.end(request, waiting.make_done(request, None, now))
 
 

@@ -141,6 +141,11 @@ class Exchange:
         if self._outstanding.pop(request_id, None) is not None:
             self._cancel(request_id)
 
+    def close(self) -> None:
+        """The client goes away: whoever still waits for an answer learns it."""
+        for request_id in list(self._outstanding):
+            self._end(request_id, GatewayError("gateway_unavailable", f"the client of {self.endpoint} was closed"))
+
     def _cancel(self, request_id: str) -> None:
         self.outbox.append(protocol.encode(protocol.Cancel(request_id)))
 
@@ -193,6 +198,8 @@ class Exchange:
             return
         if isinstance(event, Accepted):
             self._see_epoch(event.epoch, now, but=event.id)
+            if event.epoch < self.epoch:
+                return
             request.accepted = True
         elif isinstance(event, Error):
             if event.code == "duplicate_id" and request.resubmitted:
@@ -200,6 +207,8 @@ class Exchange:
                 return
             self._end(event.id, GatewayError(event.code, event.message, event.retry_after_s, event.status))
             return
+        elif request.resubmitted and not request.accepted and isinstance(request.question, protocol.Submit):
+            return  # a late word of the gateway that is gone: the new one says Accepted first
         elif isinstance(event, Tokens):
             request.has_tokens = True
         else:

@@ -4,8 +4,10 @@ Guarantees
 1. Events of one client leave in the order in which they were said.
 2. A client whose hello asked for it gets one frame per turn, an array of events; any other gets a frame per event.
 3. Nothing waits unbounded: a client that leaves more than its buffer limit unread, or anything unread for
-   UNREAD_MAX_S, is cut: `flush` returns it as TOO_SLOW and its buffer is emptied.
-4. A client that is gone is returned as GONE at the first frame that cannot be delivered.
+   UNREAD_MAX_S, is cut: `flush` returns it as TOO_SLOW, and what it has not read is thrown away.
+4. A client that is gone is returned as GONE at the first frame that cannot be delivered. What is still said to it is
+   kept for UNREAD_MAX_S and tried every RETRY_EVERY_S: one whose connection broke for a moment (a stopped process,
+   say) still hears how its requests ended.
 
 No socket here: `send` is given.
 """
@@ -22,6 +24,7 @@ from gateway.protocol import encode
 PLAIN_BUFFER_MAX_BYTES = 1024 * 1024
 BATCH_BUFFER_MAX_BYTES = 8 * 1024 * 1024  # one front end carries many callers
 UNREAD_MAX_S = 30.0
+RETRY_EVERY_S = 1.0
 
 
 class Sent(Enum):
@@ -42,6 +45,8 @@ class Link:
     frames: deque[bytes] = field(default_factory=deque)
     unread_bytes: int = 0
     unread_since: float | None = None
+    lost: Lost | None = None  # reported as such; kept only for last words
+    retry_at: float = 0.0
 
 
 class Fanout:
@@ -63,40 +68,42 @@ class Fanout:
         self._links.pop(identity, None)
         self._dirty.discard(identity)
 
-    @property
-    def unread(self) -> bool:
-        """Something could not be delivered yet: flush again soon."""
-        return bool(self._dirty)
-
     def flush(self, now: float) -> list[tuple[bytes, Lost]]:
-        """Deliver what was said since the last flush. Returns the clients that are lost; their links are closed."""
+        """Deliver what was said since the last flush. Returns the clients that are lost from now on, each once."""
         lost = []
         for identity in list(self._dirty):
-            outcome = self._flush_link(identity, self._links[identity], now)
-            if outcome is not None:
+            link = self._links[identity]
+            outcome = self._flush_link(identity, link, now) if now >= link.retry_at else None
+            if outcome is None:
+                continue
+            if link.lost is not None and outcome is Lost.TOO_SLOW:
                 self.close(identity)
+            elif link.lost is None:
+                link.lost = outcome
                 lost.append((identity, outcome))
         return lost
 
     def _flush_link(self, identity: bytes, link: Link, now: float) -> Lost | None:
+        """Whether it is lost. A link that is heard again after all is as good as new."""
         for frame in [encode(link.events)] if link.batch and link.events else map(encode, link.events):
             link.frames.append(frame)
             link.unread_bytes += len(frame)
         link.events.clear()
         while link.frames:
             sent = self._send(identity, link.frames[0])
-            if sent is Sent.GONE:
-                return Lost.GONE
-            if sent is Sent.FULL:
-                return self._judge_unread(link, now)
+            if sent is not Sent.OK:
+                link.retry_at = now + RETRY_EVERY_S if sent is Sent.GONE else now
+                return self._judge_unread(link, now) or (Lost.GONE if sent is Sent.GONE else None)
             link.unread_bytes -= len(link.frames.popleft())
-        link.unread_since = None
+        link.unread_since = link.lost = None
         self._dirty.discard(identity)
         return None
 
     def _judge_unread(self, link: Link, now: float) -> Lost | None:
         link.unread_since = now if link.unread_since is None else link.unread_since
         limit = BATCH_BUFFER_MAX_BYTES if link.batch else PLAIN_BUFFER_MAX_BYTES
-        if link.unread_bytes > limit or now - link.unread_since > UNREAD_MAX_S:
-            return Lost.TOO_SLOW
-        return None
+        if link.unread_bytes <= limit and now - link.unread_since <= UNREAD_MAX_S:
+            return None
+        link.frames.clear()
+        link.unread_bytes, link.unread_since = 0, None
+        return Lost.TOO_SLOW

@@ -11,7 +11,7 @@ A LOW ticket that waited until its `ages_at` moves to the line of MEDIUM, for go
 Who waits for a target that takes nothing keeps its tag while virtual time goes on, so when the target opens it goes
 before those of its line who came later: it has waited longest.
 
-Cost: each call O(log waiting + targets). Heaps delete lazily: a place that died is dropped when it comes up or swept
+Cost: each call O(log waiting + targets), amortised. Heaps delete lazily: a place that died is dropped when it comes up or swept
 when dead ones are the most, so memory is at most twice the living plus `SWEEP_SLACK`, and a sweep is paid by the
 deaths before it.
 
@@ -144,11 +144,11 @@ class Line:
         return sum(lane.live for target, lane in self._lanes.items() if is_counted(target))
 
     def ahead_of(self, place: Place, is_counted: Callable[[str], bool]) -> int:
-        """About how many of this line go before `place`: the least of three upper estimates.
+        """About how many of this line go before `place`: the least of three estimates.
 
-        All others at the targets that are counted; those who were there when it came and have not left (exact for one
-        caller); and one ticket of each caller for each round until its own (exact for callers that came together).
-        Too low only by those who came later and went first.
+        All others at the targets that are counted; those who were there when it came, less those who left (exact for
+        one caller; too low by those who came later and left first); one ticket of each caller for each round until its
+        own (never too low).
         """
         callers = max(1, self.fair.callers_waiting)
         rounds = max(0, int(max(place.tag, self.fair.virtual_time) - self.fair.virtual_time))

@@ -49,7 +49,7 @@ class Request:
     dispatched_at: float = 0.0
     next_position: int = 0
     cancelling: bool = False
-    load_wait_from: float | None = None
+    given_up: bool = False  # its client is gone or does not read
     load_ms: float = 0.0
     told_at: float = field(default=0.0)  # when the caller last heard a `progress`
 

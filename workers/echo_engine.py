@@ -1,29 +1,33 @@
 """A scripted engine without MLX: numbered tokens at a given rate, and the ways of breaking that tests and benches need.
 
 Token k of an answer has id k and text "tk", with a space between two, so that a lost, doubled or misplaced token shows.
-The configuration says what happens; directives in the prompt, or in the last message, beat it:
+A prompt's tokens are its words. The configuration says what happens; directives in the prompt, or in the last message,
+beat it:
 
-    #tokens=N     length of the answer               #rate=R      tokens per second of the whole batch's steps
+    #tokens=N     length of the answer                #rate=R      this job's tokens per second; 0: as fast as asked
     #text=WORDS   the answer's own words, to the end  #crash_at=K  abort the process instead of token K
     #hang_at=K    never come back from token K's step
 
-It passes the same conformance suite as the MLX engine. `clock` (seconds) and `sleep` are given, so tests need not wait.
+It refuses what the MLX engine refuses, and passes the same conformance suite. `clock` (seconds) and `sleep` are given,
+so tests need not wait; nothing else of it depends on time or chance.
 """
 
 import os
 import re
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
-from workers.engine import EngineJob, JobKey, JobRefused, MemoryFacts, ModelFacts, Output
-from workers.protocol import End
+from workers.engine import EngineJob, JobKey, MemoryFacts, ModelFacts, Output
+from workers.prompt import check_ids, check_length, check_present
+from workers.protocol import End, FinishReason
 from workers.text import StopMatcher
 
 CONTEXT_DEFAULT_TOKENS = 1_000_000
 VOCABULARY = 2**31 - 1
 LOAD_STEPS = 20
+HANG_SLICE_S = 3600.0
 NEVER = -1
 DIRECTIVE = re.compile(r"#(tokens|rate|crash_at|hang_at)=(\d+(?:\.\d+)?)")
 OWN_TEXT = re.compile(r"#text=(.*)", re.DOTALL)
@@ -31,18 +35,23 @@ OWN_TEXT = re.compile(r"#text=(.*)", re.DOTALL)
 
 @dataclass(slots=True)
 class Running:
-    """One job. `length`: how many tokens its answer has if nothing stops it; `limit`: how many it may have."""
+    """One job. `length`: how many tokens its answer has if nothing stops it; `limit`: how many it may have.
+
+    `due` is the time of its next token, `interval_s` the time between two.
+    """
 
     key: JobKey
     prompt_tokens: int
+    words: list[str]
     length: int
     limit: int
-    words: list[str]
-    rate_per_s: float
+    interval_s: float
     crash_at: int
     hang_at: int
     stops: StopMatcher
-    started: float
+    added: float
+    due: float
+    first: float = 0.0
     position: int = 0
 
     def word(self) -> str:
@@ -51,7 +60,7 @@ class Running:
 
 
 class EchoEngine:
-    """See the module. `steps_run` counts steps of the whole batch."""
+    """See the module. `steps_run` counts steps of the whole batch. `context_length` 0: CONTEXT_DEFAULT_TOKENS."""
 
     def __init__(self, batch_max: int, context_length: int = 0, rate_per_s: float = 0.0, load_s: float = 0.0,
                  answer_tokens: int = 16, crash_in_load: bool = False, hang_in_load: bool = False,
@@ -63,7 +72,6 @@ class EchoEngine:
         self._crash_in_load, self._hang_in_load = crash_in_load, hang_in_load
         self._clock, self._sleep = clock, sleep
         self._jobs: dict[JobKey, Running] = {}
-        self._last_step = clock()
 
     def prepare(self) -> None:
         """There is nothing to import."""
@@ -78,43 +86,43 @@ class EchoEngine:
         on_progress(1.0)
         return ModelFacts(self._context_length, VOCABULARY)
 
-    @staticmethod
-    def _break(*, crash: bool, hang: bool) -> None:
+    def _break(self, *, crash: bool, hang: bool) -> None:
         if crash:
             os.abort()
         if hang:
-            threading.Event().wait()
+            self._hang()
+
+    def _hang(self) -> NoReturn:
+        while True:
+            self._sleep(HANG_SLICE_S)
 
     def add(self, job: EngineJob) -> None:
-        text = job.prompt if job.prompt is not None else job.messages[-1].content if job.messages else ""
-        prompt_tokens = len(job.tokens) if job.tokens is not None else self._count_words(job)
-        room = self._context_length - prompt_tokens
-        if prompt_tokens == 0:
-            raise JobRefused("invalid_request", "the prompt is empty")
-        if room < 1:
-            raise JobRefused("context_length_exceeded", f"the prompt has {prompt_tokens} tokens; the context holds "
-                             f"{self._context_length}, with at least one for the answer")
+        assert self.active < self.batch_max and job.key not in self._jobs
+        check_present(job)
+        if job.tokens is not None:
+            check_ids(job.tokens, VOCABULARY)
+            text, prompt_tokens = "", len(job.tokens)
+        else:
+            texts = [job.prompt] if job.prompt is not None else [message.content for message in job.messages or ()]
+            text, prompt_tokens = texts[-1], max(1, sum(len(each.split()) for each in texts))
+        check_length(prompt_tokens, self._context_length)
         said = {name: float(value) for name, value in DIRECTIVE.findall(text)}
         own = OWN_TEXT.search(text)
         words = own[1].split() if own else []
-        length = len(words) or int(said.get("tokens", self._answer_tokens))
+        rate_per_s, now, room = said.get("rate", self._rate_per_s), self._clock(), self._context_length - prompt_tokens
         self._jobs[job.key] = Running(
             key=job.key,
             prompt_tokens=prompt_tokens,
-            length=length,
-            limit=min(job.max_tokens or room, room),
             words=words,
-            rate_per_s=said.get("rate", self._rate_per_s),
+            length=len(words) or int(said.get("tokens", self._answer_tokens)),
+            limit=min(job.max_tokens or room, room),
+            interval_s=1 / rate_per_s if rate_per_s else 0.0,
             crash_at=int(said.get("crash_at", NEVER)),
             hang_at=int(said.get("hang_at", NEVER)),
             stops=StopMatcher(job.stop),
-            started=self._clock(),
+            added=now,
+            due=now + (1 / rate_per_s if rate_per_s else 0.0),
         )
-
-    @staticmethod
-    def _count_words(job: EngineJob) -> int:
-        texts = [job.prompt] if job.prompt is not None else [message.content for message in job.messages or ()]
-        return sum(len(text.split()) for text in texts)
 
     def remove(self, key: JobKey) -> None:
         self._jobs.pop(key, None)
@@ -124,42 +132,40 @@ class EchoEngine:
         return len(self._jobs)
 
     def step(self) -> list[Output]:
-        self._keep_rate()
+        """Waits until the first token is due, and gives every job its token whose turn has come."""
         self.steps_run += 1
-        outputs = [self._advance(job) for job in list(self._jobs.values())]
+        wait_s = min(job.due for job in self._jobs.values()) - self._clock()
+        if wait_s > 0:
+            self._sleep(wait_s)
+        now = self._clock()
+        outputs = [self._advance(job, now) for job in self._jobs.values() if job.due <= now]
         for output in outputs:
             if output.end is not None:
                 del self._jobs[output.key]
         return outputs
 
-    def _keep_rate(self) -> None:
-        """The batch steps at the rate of its slowest job."""
-        rates = [job.rate_per_s for job in self._jobs.values() if job.rate_per_s > 0]
-        if rates:
-            wait_s = self._last_step + 1 / min(rates) - self._clock()
-            if wait_s > 0:
-                self._sleep(wait_s)
-        self._last_step = self._clock()
-
-    def _advance(self, job: Running) -> Output:
+    def _advance(self, job: Running, now: float) -> Output:
         """Token number `position`, or the end."""
         self._break(crash=job.position == job.crash_at, hang=job.position == job.hang_at)
-        position = job.position
+        position, job.due = job.position, job.due + job.interval_s
+        job.first = job.first if position else now
         if position >= job.length:  # an empty answer
-            return Output(job.key, position, [], job.stops.flush(), self._end(job, "stop"))
+            return Output(job.key, position, [], "", _end(job, "stop", now))
         text, stopped = job.stops.feed(job.word())
         job.position += 1
-        reason = "stop" if stopped or job.position == job.length else "length" if job.position == job.limit else None
-        if reason is None:
+        full = job.position == job.limit
+        if not (stopped or full or job.position == job.length):
             return Output(job.key, position, [position], text)
-        return Output(job.key, position, [position], text if stopped else text + job.stops.flush(),
-                      self._end(job, reason))
-
-    def _end(self, job: Running, reason: str) -> End:
-        return End(reason, job.prompt_tokens, job.position, 0.0, (self._clock() - job.started) * 1000)
+        reason: FinishReason = "length" if full and not stopped else "stop"
+        return Output(job.key, position, [position], text + job.stops.flush(), _end(job, reason, now))
 
     def memory(self) -> MemoryFacts:
         return MemoryFacts()
 
     def close(self) -> None:
         self._jobs.clear()
+
+
+def _end(job: Running, reason: FinishReason, now: float) -> End:
+    prompt_ms, decode_ms = (job.first - job.added) * 1e3, (now - job.first) * 1e3
+    return End(reason, job.prompt_tokens, job.position, prompt_ms, decode_ms)

@@ -1,8 +1,8 @@
 """The MLX engine: one model, and one mlx_lm `BatchGenerator` for the process's life, into which jobs come and go.
 
 Guarantees, beside those of `workers/engine.py`:
-1. Everything happens in the thread that calls `prepare`, `load` and `step`; the constructor touches no MLX (its
-   streams belong to threads).
+1. The constructor touches no MLX. All else happens in one thread, whichever: MLX's streams belong to threads. `close`
+   is the last thing in it, since it takes these streams down; a process that leaves without it may abort on the way.
 2. A step takes about STEP_TARGET_S however long the prompts are: prefill goes in chunks of at most
    PREFILL_CHUNK_MAX_TOKENS for all prompting jobs together, fewer where the machine is slow. So no stream stops, and
    whoever waits for this thread waits for one step.
@@ -10,19 +10,17 @@ Guarantees, beside those of `workers/engine.py`:
 4. No code out of a model's directory is run, and nothing is downloaded.
 
 What it does not do: admit by memory, keep prompts' caches, or sample as mlx_lm does (see `workers/sampling.py`).
-A model without a chat template gets messages as "role: content" lines.
 """
 
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import jinja2
-
-from workers.engine import EngineJob, JobKey, JobRefused, MemoryFacts, ModelFacts, Output
-from workers.protocol import ChatMessage, End, FinishReason
+from workers.engine import EngineJob, JobKey, MemoryFacts, ModelFacts, Output
+from workers.prompt import PromptEncoder
+from workers.protocol import End, FinishReason
 from workers.text import Detokenizer, StopMatcher, Vocabulary, choose_detokenizer
 
 PREFILL_CHUNK_MAX_TOKENS = 512
@@ -33,23 +31,18 @@ READ_CHUNK_BYTES = 128 * 1024 * 1024  # weights are read in such pieces, with pr
 WEIGHTS_PART = 0.9  # of the load's progress; the rest is the warm-up
 CONTEXT_FALLBACK_TOKENS = 4096  # for a model that does not say, if the operator does not either
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
-LONG_TEXT_CHARS_PER_TOKEN = 16  # a text longer than this times the context is counted before it is encoded whole
-LONG_TEXT_SLICE_CHARS = 32_768
-SLICE_BORDER_TOKENS = 16  # how many tokens a slice may have more because of where it was cut
-TEMPLATE_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError)
 
 
 class _Running:
-    """One job inside the generator."""
+    """One job inside the generator. Times are of `time.perf_counter`."""
 
     __slots__ = ("key", "prompt_tokens", "detokenizer", "matcher", "tokens", "prefilled", "added_s", "first_s")
 
-    def __init__(self, key: JobKey, prompt_tokens: int, detokenizer: Detokenizer, matcher: StopMatcher,
-                 added_s: float) -> None:
-        self.key = key
+    def __init__(self, job: EngineJob, prompt_tokens: int, detokenizer: Detokenizer, added_s: float) -> None:
+        self.key = job.key
         self.prompt_tokens = prompt_tokens
         self.detokenizer = detokenizer
-        self.matcher = matcher
+        self.matcher = StopMatcher(job.stop)
         self.tokens = 0
         self.prefilled = 0
         self.added_s = added_s
@@ -69,10 +62,9 @@ class MlxEngine:
         self._path = path
         self._context_length = context_length
         self._share_bytes = share_bytes
-        self._vocabulary = 0
         self._chunk_tokens = PREFILL_CHUNK_FIRST_TOKENS
-        self._tokenizer: Any = None
         self._generator: Any = None
+        self._encoder: PromptEncoder
         self._new_detokenizer: Callable[[], Detokenizer]
         self._running: dict[int, _Running] = {}  # by the generator's uid
         self._uids: dict[JobKey, int] = {}
@@ -93,7 +85,7 @@ class MlxEngine:
         if not Path(self._path).is_dir():
             raise FileNotFoundError(f"{self._path}: no such model directory")
         on_progress(0.0)
-        model, self._tokenizer, config = load(
+        model, tokenizer, config = load(
             self._path,
             tokenizer_config={"trust_remote_code": False, "local_files_only": True},
             lazy=True,
@@ -101,18 +93,19 @@ class MlxEngine:
             trust_remote_code=False,
         )
         _read_weights(model, on_progress)
-        self._new_detokenizer = choose_detokenizer(_vocabulary_of(self._tokenizer))
-        self._context_length = choose_context(config, self._context_length)
         self._generator = BatchGenerator(
             model,
-            stop_tokens=[[token] for token in sorted(self._tokenizer.eos_token_ids)],
+            stop_tokens=[[token] for token in sorted(tokenizer.eos_token_ids)],
             completion_batch_size=self.batch_max,
             prefill_batch_size=self.batch_max,
         )
         _clamp_limits(self._share_bytes)
-        self._vocabulary = self._warm_up()
+        vocabulary = self._warm_up()
+        self._context_length = choose_context(config, self._context_length)
+        self._encoder = PromptEncoder(tokenizer, self._context_length, vocabulary)
+        self._new_detokenizer = choose_detokenizer(_vocabulary_of(tokenizer))
         on_progress(1.0)
-        return ModelFacts(context_length=self._context_length, vocabulary=self._vocabulary)
+        return ModelFacts(context_length=self._context_length, vocabulary=vocabulary)
 
     def _warm_up(self) -> int:
         """One token through the generator. Returns the size of the model's vocabulary."""
@@ -131,66 +124,16 @@ class MlxEngine:
 
         assert self.active < self.batch_max and job.key not in self._uids
         added_s = time.perf_counter()
-        if "" in job.stop:
-            _refuse("stop: an empty string cannot end an answer; leave it out")
-        tokens = self._encode(job)
-        if min(tokens) < 0 or max(tokens) >= self._vocabulary:
-            _refuse(f"tokens: ids must be from 0 to {self._vocabulary - 1}, the vocabulary of this model")
+        tokens = self._encoder.encode(job)
         room = self._context_length - len(tokens)
-        if room < 1:
-            self._refuse_length(str(len(tokens)))
         [uid] = self._generator.insert(
             [tokens],
             max_tokens=[min(job.max_tokens or room, room)],
             samplers=[choose_sampler(job.sampling)],
             logits_processors=[choose_penalties(job.sampling, len(tokens))],
         )
-        self._running[uid] = _Running(job.key, len(tokens), self._new_detokenizer(), StopMatcher(job.stop), added_s)
+        self._running[uid] = _Running(job, len(tokens), self._new_detokenizer(), added_s)
         self._uids[job.key] = uid
-
-    def _encode(self, job: EngineJob) -> list[int]:
-        """The prompt's ids, at least one. Raises JobRefused."""
-        if job.tokens is not None:
-            return list(job.tokens) or _refuse("tokens: the list is empty; give at least one")
-        if job.prompt is not None:
-            return self._encode_text(job.prompt) if job.prompt else _refuse("prompt: it is empty; give some text")
-        if not job.messages:
-            _refuse("messages: the list is empty; give at least one")
-        if not self._tokenizer.has_chat_template:
-            lines = [f"{message.role}: {message.content}\n" for message in job.messages]
-            return self._encode_text("".join(lines) + "assistant:")
-        self._check_text_length("".join(message.content for message in job.messages))
-        return self._apply_template(job.messages)
-
-    def _apply_template(self, messages: list[ChatMessage]) -> list[int]:
-        spoken = [{"role": message.role, "content": message.content} for message in messages]
-        try:
-            tokens = self._tokenizer.apply_chat_template(spoken, add_generation_prompt=True)
-        except TEMPLATE_ERRORS as error:  # a template is a program that came with the model
-            raise JobRefused("invalid_request", f"messages: the model's chat template refuses them: {error}") from error
-        return tokens or _refuse("messages: the model's chat template makes an empty prompt of them")
-
-    def _encode_text(self, text: str) -> list[int]:
-        self._check_text_length(text)
-        begin = self._tokenizer.bos_token
-        return self._tokenizer.encode(text, add_special_tokens=not (begin and text.startswith(begin)))
-
-    def _check_text_length(self, text: str) -> None:
-        """Refuse a text that is far too long without the time that encoding all of it takes."""
-        if len(text) <= LONG_TEXT_CHARS_PER_TOKEN * self._context_length:
-            return
-        tokens = 0
-        for start in range(0, len(text), LONG_TEXT_SLICE_CHARS):
-            piece = text[start : start + LONG_TEXT_SLICE_CHARS]
-            tokens += max(0, len(self._tokenizer.encode(piece, add_special_tokens=False)) - SLICE_BORDER_TOKENS)
-            if tokens > self._context_length:
-                self._refuse_length(f"more than {tokens}")
-
-    def _refuse_length(self, tokens: str) -> NoReturn:
-        raise JobRefused(
-            "context_length_exceeded",
-            f"the prompt has {tokens} tokens; the context holds {self._context_length}, the answer included",
-        )
 
     def remove(self, key: JobKey) -> None:
         uid = self._uids.pop(key, None)
@@ -199,7 +142,7 @@ class MlxEngine:
             self._generator.remove([uid])
 
     def step(self) -> list[Output]:
-        prompting = sum(1 for job in self._running.values() if job.prefilled < job.prompt_tokens)
+        prompting = sum(job.prefilled < job.prompt_tokens for job in self._running.values())
         if prompting:
             self._generator.prefill_step_size = max(1, self._chunk_tokens // prompting)
         started_s = time.perf_counter()
@@ -218,13 +161,15 @@ class MlxEngine:
 
     def _on_prefill(self, prompts: list, elapsed_s: float) -> None:
         """Note how far the prompts are, and choose the next chunk so that a step takes about STEP_TARGET_S."""
-        most = 0
+        longest = 0
         for prompt in prompts:
-            job = self._running[prompt.uid]
-            done, total = prompt.progress
-            most = max(most, done - job.prefilled)
-            job.prefilled = total if prompt.end_of_prompt else min(done, total - 1)
-        tokens = most * len(prompts)  # the rows are padded to the longest
+            job, (done, total) = self._running[prompt.uid], prompt.progress
+            if prompt.end_of_prompt:  # only its last token was left, and is counted as a decode step
+                job.prefilled = total
+            else:
+                longest = max(longest, done - job.prefilled)
+                job.prefilled = done
+        tokens = longest * len(prompts)  # the rows are padded to the longest
         fitting = int(tokens * STEP_TARGET_S / elapsed_s)
         if tokens and (fitting < self._chunk_tokens or 2 * tokens >= self._chunk_tokens):
             self._chunk_tokens = max(PREFILL_CHUNK_MIN_TOKENS, min(fitting, PREFILL_CHUNK_MAX_TOKENS))
@@ -241,13 +186,13 @@ class MlxEngine:
             ids = [response.token]
             job.tokens += 1
             text, found = job.matcher.feed(job.detokenizer.add(response.token))
-        if found and reason is None:
-            stopped.append(response.uid)
-        elif reason is not None and not found:
-            rest, found = job.matcher.feed(job.detokenizer.finish())
-            text += rest + job.matcher.flush()
         if reason is None and not found:
             return Output(job.key, position, ids, text)
+        if reason is None:
+            stopped.append(response.uid)
+        if not found:
+            rest, found = job.matcher.feed(job.detokenizer.finish())
+            text += rest + job.matcher.flush()
         del self._running[response.uid], self._uids[job.key]
         return Output(job.key, position, ids, text, _end(job, "stop" if found else reason, now_s))
 
@@ -257,23 +202,21 @@ class MlxEngine:
         return MemoryFacts(mx.get_active_memory(), mx.get_peak_memory(), mx.get_cache_memory())
 
     def close(self) -> None:
+        import mlx.core as mx
+
         if self._generator is not None:
             self._generator.close()
-        self._generator = self._tokenizer = None
+            self._generator = None
         self._running.clear()
         self._uids.clear()
+        mx.clear_streams()
 
 
 def choose_context(config: dict, configured: int) -> int:
-    """The smaller of what the model was made for and what the operator set, in tokens."""
+    """The smaller of what the model was made for and what the operator set (0: nothing), in tokens."""
     parts = (config, config.get("text_config") or {})
     said = [part[name] for part in parts for name in CONTEXT_NAMES if isinstance(part.get(name), int)]
-    known = [tokens for tokens in (*said[:1], configured) if tokens > 0]
-    return min(known, default=CONTEXT_FALLBACK_TOKENS)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise JobRefused("invalid_request", message)
+    return min((tokens for tokens in (*said[:1], configured) if tokens > 0), default=CONTEXT_FALLBACK_TOKENS)
 
 
 def _end(job: _Running, reason: FinishReason, now_s: float) -> End:
@@ -312,15 +255,15 @@ def _clamp_limits(share_bytes: int) -> None:
 
 def _vocabulary_of(tokenizer: Any) -> Vocabulary:
     backend, known = getattr(tokenizer, "backend_tokenizer", None), len(tokenizer)
+
+    def decode(ids: list[int]) -> str:
+        return tokenizer.decode([token for token in ids if token < known], skip_special_tokens=True)
+
     if backend is None:
-
-        def decode(ids: list[int]) -> str:
-            return tokenizer.decode([token for token in ids if token < known], skip_special_tokens=True)
-
-        return Vocabulary(None, lambda _: None, (), decode)
+        return Vocabulary(decoder=None, piece_of=lambda token: None, skip=(), decode=decode)
     return Vocabulary(
         decoder=json.loads(backend.decoder.__getstate__()) if backend.decoder else None,
         piece_of=backend.id_to_token,
         skip=[token for token, added in backend.get_added_tokens_decoder().items() if added.special],
-        decode=lambda ids: tokenizer.decode(ids, skip_special_tokens=True),
+        decode=decode,
     )

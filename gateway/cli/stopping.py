@@ -14,11 +14,11 @@ import signal
 import time
 from collections.abc import Callable
 
-from control.home import Home
+from control.home import Home, lock_holder
 from control.supervisord import Supervisord, SupervisordFault, SupervisordGone, read_stop_wait_s
 from gateway.cli.exits import CommandFailed
 from gateway.cli.leftovers import remove_leftovers, remove_socket_dir
-from gateway.cli.processes import described, processes_of
+from gateway.cli.processes import UP_LOCK, described, processes_of
 
 POLL_EVERY_S = 0.1
 SHUTDOWN_MARGIN_S = 15.0
@@ -47,7 +47,9 @@ def stop_stack(home: Home, say: Say) -> None:
 
 
 def remove_everything(home: Home) -> list[str]:
-    """Step 3; returns the names of what was there."""
+    """Step 3; returns the names of what was there. Nothing is removed under a `warden up` that is at work."""
+    if lock_holder(home.lock_path(UP_LOCK)) not in (None, os.getpid()):
+        return []
     removed = remove_leftovers(home)
     remove_socket_dir(home)
     return removed

@@ -69,9 +69,8 @@ class Call:
         """Whose share of the queue this request counts for."""
         return (self.scope.get("client") or ("local",))[0]
 
-    @property
-    def priority(self) -> str:
-        """Raises: Problem `invalid_request`, which names the three."""
+    def read_priority(self) -> str:
+        """The class that the header asks for. Raises: Problem `invalid_request`, which names the three."""
         given = self.headers.get("x-request-priority", "medium").strip().lower()
         if given not in PRIORITIES:
             known = ", ".join(PRIORITIES)

@@ -115,7 +115,7 @@ def model_entry(row: Row, model: ModelConfig | None, now_ns: int, wall_s: float)
         "use_count": gateway.use_count if gateway else 0,
         "last_used": datetime.fromtimestamp(last_used_s, UTC).isoformat(timespec="seconds") if last_used_s else None,
         "load_time_seconds": worker.load_ms / 1000 if worker else None,
-        "active_requests": worker.active if worker else 0,
+        "active_requests": max(0, gateway.dispatched - gateway.finished) if gateway else 0,
         "is_loading": row.phase(now_ns) is Phase.LOADING,
         "state": state_of(row, now_ns),
         "memory_bytes": worker.footprint_bytes if worker else None,

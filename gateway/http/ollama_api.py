@@ -100,13 +100,14 @@ async def chat(call: Call) -> None:
 
 async def ask(call: Call, asked: Asked, *, chat: bool, **prompt: object) -> None:
     answer = call.services.client.ask(model=asked.model, options=options_of(call, asked.options or {}),
-                                      priority=call.priority, caller=call.caller, **prompt)
+                                      priority=call.read_priority(), caller=call.caller, **prompt)
     await respond(call, asked, answer, chat=chat)
 
 
 async def load(call: Call, asked: Asked, *, chat: bool) -> None:
     if is_zero(asked.keep_alive):
         raise not_offered("keep_alive", "unloading a model by request is")
+    call.read_priority()  # loads have no class, but a wrong one is told all the same
     await respond(call, asked, call.services.client.ask_load(asked.model), chat=chat)
 
 

@@ -76,7 +76,7 @@ async def chat_completions(call: Call) -> None:
         raise Problem("invalid_request", "messages: give at least one", "messages")
     answer = call.services.client.ask(
         model=asked.model, messages=[message_of(number, m) for number, m in enumerate(asked.messages)],
-        options=options_of(asked), priority=call.priority, caller=call.caller)
+        options=options_of(asked), priority=call.read_priority(), caller=call.caller)
     usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     face = OpenAIFace(f"chatcmpl-{call.request_id}", int(time.time()), include_usage=usage)
     if asked.stream:

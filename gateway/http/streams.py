@@ -22,7 +22,10 @@ encode = msgspec.json.Encoder().encode
 
 
 class Face(Protocol):
+    """A face that can show a load has `loaded` too."""
+
     media_type: str
+    model: str  # as the caller wrote it, else set to the resolved name as soon as that is known
 
     def tokens(self, text: str, at: str) -> bytes: ...
 

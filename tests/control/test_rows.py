@@ -20,7 +20,7 @@ def test_the_plain_life():
     row = ready_row()
     assert (row.effective, row.incarnation, row.pid, row.starts) == (Phase.READY, 3, 42, 1)
     row.on_worker_phase(Phase.DRAINING)
-    row.on_orderly_end("drained")
+    row.on_orderly_end(20.0, "drained")
     assert (row.effective, row.pid, row.peer, row.reason) == (Phase.DOWN, 0, b"", "drained")
 
 
@@ -72,8 +72,8 @@ def test_crashes_far_apart_never_quarantine_and_the_wait_is_bounded():
 def test_a_hold_forgets_who_wanted_it():
     row = ready_row()
     row.wanted_by = "preload"
-    row.on_hold()
-    row.on_hold()
+    row.on_hold(20.0)
+    row.on_hold(20.0)
     assert (row.phase, row.wanted_by) == (Phase.HELD, "")
     row.on_started(50.0, "started by an operator")
     assert row.phase is Phase.STARTING

@@ -231,6 +231,10 @@ def test_a_clock_gap_moves_deadlines_and_aging() -> None:
     door.submit(MEDIUM, deadline=40.0)
     door.admission.extend_deadlines(3600.0)
     assert door.admission.next_deadline() == 3630.0
+    door.now = 3600.0
+    door.submit(deadline=3610.0)
+    assert door.admission.next_deadline() == 3610.0
+    assert [ticket.id for ticket in door.admission.expire(3610.0)] == [4]
     assert door.admission.expire(3639.9) == []
     assert [ticket.id for ticket in door.admission.expire(3640.0)] == [3]
     assert [ticket.id for ticket in door.admission.expire(3650.0)] == [2]
@@ -263,6 +267,8 @@ def test_bugs_of_the_caller_raise_and_change_nothing() -> None:
     assert door.end(1) == [2]
     with pytest.raises(KeyError):
         door.admission.finish(1)  # given back twice
+    with pytest.raises(ValueError, match="submitted before"):
+        door.admission.submit(door.tickets[1], door.now)  # a ticket ends once
     assert (door.admission.running, door.admission.queued) == ((0, 1, 0), (0, 0, 0))
 
 
@@ -288,3 +294,5 @@ def test_position_counts_higher_classes_and_is_zero_while_it_runs() -> None:
     door.submit_many(2, HIGH)
     door.submit_many(2, HIGH, target="loading")
     assert [door.admission.position(number) for number in (1, 2, 3, 4, 5)] == [0, 2, 3, 0, 1]
+    door.admission.set_places("loading", 1)
+    assert [door.admission.position(number) for number in (1, 2, 3, 4, 5)] == [0, 4, 5, 0, 1]

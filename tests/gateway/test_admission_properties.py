@@ -32,8 +32,8 @@ class Known:
 class AdmissionMachine(RuleBasedStateMachine):
     """Plain lists and sums, in the words of the rules; only the tags of fairness are left to its own tests."""
 
-    @initialize(max_running=st.integers(1, 4), max_queued=st.integers(0, 6), reserved=st.integers(0, 3),
-                places=st.integers(0, 4))
+    @initialize(max_running=st.integers(1, 4), max_queued=st.sampled_from([0, 2, 5, 10]), reserved=st.integers(0, 3),
+                places=st.integers(1, 4))
     def begin(self, max_running: int, max_queued: int, reserved: int, places: int) -> None:
         self.limits = Limits(max_running, max_queued, min(reserved, max_running - 1), AGING_S, QUEUE_DEADLINE_S)
         self.admission = Admission(self.limits)
@@ -111,8 +111,12 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert len(self.queued) <= max(before, self.limits.max_queued) + at_once
         assert 0 <= outcome.position < len(self.queued)
 
-    @rule()
-    def take(self) -> None:
+    @rule(times=st.integers(1, 4))
+    def take(self, times: int) -> None:
+        for _ in range(times):
+            self.take_one()
+
+    def take_one(self) -> None:
         self.age()
         startable = self.startable()
         ticket = self.admission.next(self.now)
@@ -167,7 +171,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         for ticket in expired:
             self.end(ticket.id, "expired")
 
-    @rule(model=st.sampled_from(MODELS), places=st.integers(0, 4))
+    @rule(model=st.sampled_from(MODELS), places=st.sampled_from([0, 1, 2, 4]))
     def set_places(self, model: str, places: int) -> None:
         self.places[model] = places
         self.admission.set_places(model, places)

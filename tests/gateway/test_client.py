@@ -216,6 +216,27 @@ def test_close_leaves_no_descriptor_open(gateway, run):
     run(scenario())
 
 
+def test_close_ends_what_is_outstanding_and_the_client_can_start_again(gateway, run):
+    gateway.on[Submit] = gateway.hold
+
+    async def scenario():
+        client = GatewayClient(gateway.endpoint)
+        await client.start()
+        answer = client.ask(prompt="hi")
+        assert isinstance(await anext(answer), Accepted)
+        reader = asyncio.create_task(anext(answer))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(GatewayError, match="was closed"):
+            await reader
+        await client.start()
+        models = await client.list_models()
+        await client.close()
+        return models
+
+    assert run(scenario()) == [model_info()]
+
+
 def test_asking_a_closed_client_is_refused(gateway, run):
     async def scenario():
         client = GatewayClient(gateway.endpoint)

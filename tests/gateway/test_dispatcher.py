@@ -97,6 +97,30 @@ def test_three_chats_and_five_tasks_then_a_fourth_chat_goes_first():
     assert world.d.requests[world.jobs_sent()[-1].job].id == "chat3"
 
 
+def test_who_waits_is_dispatched_before_a_newcomer_is_measured_against_the_queue():
+    world = World(max_queued=2)
+    for n in range(2):
+        world.submit(f"r{n}")
+    world.set_row("a", Phase.ALIVE, 1)
+    world.hello("a", b"w1")
+    world.d.start_turn(world.now)
+    for n in range(2, 4):
+        world.d.on_client(b"c1", protocol.encode({"type": "submit", "id": f"r{n}", "prompt": "x"}), world.now)
+    world.flush()
+    assert len(world.jobs_sent()) == 4 and not any(world.ended(f"r{n}") for n in range(4))
+
+
+def test_a_cancelled_answer_whose_worker_dies_is_cancelled_and_not_tried_again():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.client_says(b"c1", {"type": "cancel", "id": "r1"})
+    world.set_row("a", Phase.BACKOFF)
+    world.turn()
+    world.worker_up("a", b"w2", incarnation=2)
+    assert world.end_of("r1").finish_reason == "cancelled" and len(world.jobs_sent()) == 1
+
+
 def test_no_job_goes_through_a_shut_gate():
     shut = {
         "no row": lambda w: w.rows.clear(),
@@ -179,6 +203,9 @@ def test_a_vanished_client_frees_its_queued_and_running_places():
     assert [c.job for c in world.cancels_sent()] == [job.job]
     world.worker_says(b"w1", jobs.Fail, job.job, 1, "cancelled", "")
     assert world.d.requests[world.jobs_sent()[-1].job].id == "r3"
+    world.deaf_clients.clear()  # it was only stopped: it hears that its requests were given up
+    world.pass_time(2.0)
+    assert {world.end_of(r).code for r in ("r1", "r2")} == {"slow_reader"} and world.d.counters.cancelled == 2
 
 
 def test_a_client_that_does_not_read_is_cut_and_others_go_on():

@@ -200,6 +200,15 @@ def test_the_answer_to_a_copy_too_many_is_dropped(talk):
     assert [type(e) for e in rest(inbox)] == [Accepted, Tokens, Done]
 
 
+def test_late_words_of_the_old_gateway_do_not_mix_with_the_new_ones(talk):
+    inbox = talk.ask()
+    talk.hear(accepted("1", 1))
+    talk.welcome(epoch=2)
+    talk.hear(accepted("1", 1), tokens("1", 0, "old"), done("1"))
+    talk.hear(accepted("1", 2), tokens("1", 0, "new"), done("1"))
+    assert [getattr(e, "text", type(e)) for e in rest(inbox)] == [Accepted, Accepted, "new", Done]
+
+
 def test_duplicate_id_of_a_request_sent_once_is_an_error(talk):
     inbox = talk.ask()
     talk.hear(error("1", "duplicate_id"))

@@ -1,15 +1,24 @@
 """What goes back to clients: order, one frame per turn for those who asked, and limits for those who do not read."""
 
 from gateway import protocol
-from gateway.fanout import BATCH_BUFFER_MAX_BYTES, PLAIN_BUFFER_MAX_BYTES, UNREAD_MAX_S, Fanout, Lost, Sent
+from gateway.fanout import (
+    BATCH_BUFFER_MAX_BYTES,
+    PLAIN_BUFFER_MAX_BYTES,
+    RETRY_EVERY_S,
+    UNREAD_MAX_S,
+    Fanout,
+    Lost,
+    Sent,
+)
 
 
 class Clients:
     def __init__(self):
-        self.frames, self.state = [], {}
+        self.frames, self.state, self.tries = [], {}, 0
         self.fanout = Fanout(self.send)
 
     def send(self, identity, frame):
+        self.tries += 1
         state = self.state.get(identity, Sent.OK)
         if state is Sent.OK:
             self.frames.append((identity, frame))
@@ -25,7 +34,7 @@ def test_a_frame_per_event_or_one_array_per_turn():
     for identity in (b"front", b"plain"):
         clients.say(identity, "one")
         clients.say(identity, "two")
-    assert clients.fanout.flush(0.0) == [] and not clients.fanout.unread
+    assert clients.fanout.flush(0.0) == []
     front = [f for who, f in clients.frames if who == b"front"]
     plain = [f for who, f in clients.frames if who == b"plain"]
     assert [e.text for e in protocol.decode_events(front[0])] == ["one", "two"] and len(front) == 1
@@ -36,7 +45,7 @@ def test_what_is_not_read_waits_in_order_and_then_leaves():
     clients = Clients()
     clients.state[b"c"] = Sent.FULL
     clients.say(b"c", "one")
-    assert clients.fanout.flush(0.0) == [] and clients.fanout.unread
+    assert clients.fanout.flush(0.0) == []
     clients.say(b"c", "two")
     clients.state[b"c"] = Sent.OK
     assert clients.fanout.flush(UNREAD_MAX_S - 1) == []
@@ -55,7 +64,10 @@ def test_too_much_or_too_long_unread_is_cut():
         assert clients.fanout.flush(0.0) == []
         clients.say(b"c", "x" * 2000)
         assert clients.fanout.flush(0.0) == [(b"c", Lost.TOO_SLOW)]
-        assert not clients.fanout.unread
+        clients.say(b"c", "the end")
+        clients.state[b"c"] = Sent.OK
+        assert clients.fanout.flush(0.1) == []
+        assert len(clients.frames) == 1, "what it did not read is gone, what is said now arrives"
     clients = Clients()
     clients.state[b"c"] = Sent.FULL
     clients.say(b"c", "x")
@@ -70,4 +82,24 @@ def test_a_client_that_is_gone_is_reported_once_and_others_are_served():
     clients.say(b"here", "y")
     assert clients.fanout.flush(0.0) == [(b"gone", Lost.GONE)]
     assert [who for who, _ in clients.frames] == [b"here"]
-    assert clients.fanout.flush(1.0) == []
+    clients.say(b"gone", "the end")
+    for now in range(1, 10):
+        assert clients.fanout.flush(float(now)) == []
+    tries = clients.tries
+    for now in range(int(UNREAD_MAX_S) + 5, 200):
+        clients.fanout.flush(float(now))
+    assert clients.tries <= tries + 1, "after a while it is forgotten"
+
+
+def test_a_client_that_was_gone_for_a_moment_hears_everything_in_order():
+    clients = Clients()
+    clients.state[b"c"] = Sent.GONE
+    clients.say(b"c", "one")
+    assert clients.fanout.flush(0.0) == [(b"c", Lost.GONE)]
+    clients.say(b"c", "the end")
+    clients.state[b"c"] = Sent.OK
+    assert clients.fanout.flush(RETRY_EVERY_S + 0.1) == []
+    assert [protocol.decode_event(f).text for _, f in clients.frames] == ["one", "the end"]
+    clients.state[b"c"] = Sent.GONE
+    clients.say(b"c", "more")
+    assert clients.fanout.flush(5.0) == [(b"c", Lost.GONE)], "it may be lost again"

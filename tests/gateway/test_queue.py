@@ -52,6 +52,14 @@ def test_a_line_is_taken_fairly_across_targets() -> None:
     assert standing.take_all(MEDIUM) == [1, 4, 2, 5, 3, 6]
 
 
+def test_ties_between_targets_go_by_arrival() -> None:
+    standing = Standing()
+    standing.open = {"m", "n"}
+    for caller, target in (("a", "n"), ("b", "m"), ("c", "n")):
+        standing.enter(caller=caller, target=target)
+    assert standing.take_all(MEDIUM) == [1, 2, 3]
+
+
 def test_who_waits_for_a_shut_target_blocks_nobody_and_goes_first_when_it_opens() -> None:
     standing = Standing()
     standing.enter(caller="a", target="n", tickets=2)
@@ -150,11 +158,31 @@ def test_position_knows_that_two_are_not_behind_forty() -> None:
     assert [standing.ahead(number) for number in (41, 42)] == [1, 3]
 
 
+def test_position_of_who_came_back_is_in_front() -> None:
+    standing = Standing()
+    for caller in "abcd":
+        standing.enter(caller=caller)
+    standing.queue.leave(standing.tickets[1].place, taken=True)
+    standing.queue.enter(standing.tickets[1], MEDIUM, came_back=True)
+    assert standing.ahead(1) == 0
+
+
 def test_position_does_not_count_who_waits_for_another_target_that_is_shut() -> None:
     standing = Standing()
     standing.enter(caller="a", target="n", tickets=5)
     standing.enter(caller="b", target="m", tickets=1)
     assert standing.ahead(6) == 0
+
+
+def test_nothing_is_kept_of_those_who_left() -> None:
+    standing = Standing()
+    for number in range(1, 1001):
+        standing.enter(LOW, caller=f"caller {number}", target=f"model {number % 7}")
+        standing.queue.leave(standing.tickets[number].place)
+    queue, line = standing.queue, standing.line(LOW)
+    heaps = [queue._aging, queue._deadlines, line._youngest, *(h for hs in queue._by_target.values() for h in hs)]
+    assert all(len(heap) <= SWEEP_SLACK and heap.live == 0 for heap in heaps)
+    assert line._lanes == {}
 
 
 @pytest.mark.parametrize("order", ["oldest", "youngest", "middle"])

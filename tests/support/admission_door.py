@@ -15,8 +15,8 @@ class Door:
         self.tickets: dict[int, Ticket] = {}
         self.now = 0.0
 
-    def submit(self, priority: Priority = Priority.MEDIUM, *, target: str = "m", caller: str = "c", deadline: float = inf
-               ) -> Queued | QueuedDisplacing | QueueFull:
+    def submit(self, priority: Priority = Priority.MEDIUM, *, target: str = "m", caller: str = "c",
+               deadline: float = inf) -> Queued | QueuedDisplacing | QueueFull:
         number = len(self.tickets) + 1
         ticket = self.tickets[number] = Ticket(number, priority, target, caller, self.now, deadline)
         return self.admission.submit(ticket, self.now)

@@ -1,7 +1,8 @@
 """A reconciler with nothing real around it: a clock moved by hand, and lists of what it ordered and said."""
 
 from control import messages
-from control.reconciler import PROGRAM, Reconciler
+from control.process_watch import PROGRAM
+from control.reconciler import Reconciler
 from control.states import Phase
 from control.supervisord import Facts, OrderDone, ProcessFact, ProcessState
 from control.table import Row, RowControl, RowGateway, RowWorker, Snapshot
@@ -24,6 +25,7 @@ class World:
         self.words: dict[str, RowWorker] = {}
         self.dead: set[int] = set()
         self.deaf: set[bytes] = set()
+        self.supervisord_silent = False
         self.pids = iter(range(5000, 6000))
         self.config = make_config(*slugs, prewarm=prewarm, **settings)
         self.slugs = [m.slug for m in self.config.models]
@@ -70,8 +72,11 @@ class World:
     # -- what happens to it
 
     def tick(self, seconds: float = 0.1) -> None:
+        """Time passes; supervisord lists its processes meanwhile, with no news, unless it is silent."""
         self.now += seconds
         self.r.on_tick(self.now)
+        if not self.supervisord_silent:
+            self.r.processes.on_supervisord(Facts({}, int(self.now * NS)), self.now)
 
     def want(self, slug: str, high: int = 0, medium: int = 0, low: int = 0) -> None:
         self.waits[slug] = (high, medium, low)
@@ -110,10 +115,10 @@ class World:
 
     def facts(self, slug: str, state: ProcessState, *, pid=0, start=0, stop=0, status=0, age: float = 0.0) -> None:
         fact = ProcessFact(f"{PROGRAM}{slug}", state, pid, start, stop, status)
-        self.r.on_supervisord(Facts({f"{PROGRAM}{slug}": fact}, int((self.now - age) * NS)), self.now)
+        self.r.processes.on_supervisord(Facts({f"{PROGRAM}{slug}": fact}, int((self.now - age) * NS)), self.now)
 
-    def order_failed(self, slug: str, error: Exception) -> None:
-        self.r.on_supervisord(OrderDone("start", PROGRAM + slug, error), self.now)
+    def order_done(self, slug: str, error: Exception | None = None) -> None:
+        self.r.processes.on_supervisord(OrderDone("start", PROGRAM + slug, error), self.now)
 
     # -- what came of it
 

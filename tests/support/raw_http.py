@@ -1,8 +1,10 @@
 """A TCP connection that says exactly what a test wants, for callers no HTTP library would play."""
 
 import socket
+import time
 
 WAIT_S = 5.0
+BETWEEN_S = 0.01  # between two pieces of a trickle
 
 
 class RawHttp:
@@ -25,6 +27,20 @@ class RawHttp:
     def post(self, path: str, body: bytes, *, more_headers: bytes = b"") -> None:
         self.send(b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n" % path.encode()
                   + b"content-length: %d\r\n%b\r\n" % (len(body), more_headers) + body)
+
+    def trickle(self, piece: bytes) -> bytes:
+        """Send `piece` again and again until the other side ends it; its last words, b"" if a reset ate them."""
+        self.socket.settimeout(BETWEEN_S)
+        give_up_at = time.monotonic() + WAIT_S
+        while time.monotonic() < give_up_at:
+            try:
+                self.socket.sendall(piece)
+                return self.socket.recv(65_536)
+            except TimeoutError:
+                continue
+            except (ConnectionResetError, BrokenPipeError):
+                return b""
+        raise AssertionError(f"nothing ended this within {WAIT_S} s")
 
     def read_until(self, mark: bytes) -> bytes:
         """Everything up to the first read that completes `mark`."""

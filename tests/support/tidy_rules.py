@@ -23,7 +23,10 @@ NAMES_THAT_SAY_NOTHING = {"util", "utils", "common", "helper", "helpers", "core"
 MIRROR_MIN_LINES = 60
 SHOWN_BY_PROCESSES = {"main", "loop"}  # they join sockets, clock and decisions: tests/integration runs them
 MIRRORED_ELSEWHERE = {  # product file without a mirror -> the test file that shows what it does
-    "workers/engine.py": "tests/conformance/test_engines.py",  # an interface: one suite for all that implement it
+    # An interface and those that implement it: one suite for all of them.
+    "workers/engine.py": "tests/conformance/test_engines.py",
+    "workers/echo_engine.py": "tests/conformance/test_engines.py",
+    "workers/mlx_engine.py": "tests/conformance/test_engines.py",
 }
 CLOCKS = {"time.monotonic", "time.perf_counter", "time.time", "time.monotonic_ns", "time.perf_counter_ns",
           "monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"}

@@ -69,9 +69,25 @@ def test_what_a_killed_stack_left_is_removed_and_named(home: Home) -> None:
         path.touch()
     said = down(home)[0]
     assert said.startswith(f"{home.root} does not run; removed what was left: ")
-    assert all(name in said for name in ("clients.ipc", "supervisor.sock", "supervisor.conf", "supervisor.pid", "table"))
+    names = ("clients.ipc", "supervisor.sock", "supervisor.conf", "supervisor.pid", "table")
+    assert all(name in said for name in names)
     assert list(home.run.iterdir()) == [lock]
     assert not [path for path in sockets if path.exists()]
+
+
+def test_the_files_of_a_warden_up_that_is_at_work_are_let_alone(home: Home) -> None:
+    home.supervisor_conf.touch()
+    code = (f"import sys; sys.path.insert(0, {os.getcwd()!r}); from pathlib import Path;"
+            f"from control.home import acquire_lock; lock = acquire_lock(Path({str(home.lock_path('up'))!r}));"
+            "print('up', flush=True); sys.stdin.read()")
+    with subprocess.Popen([sys.executable, "-c", code], text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == "up\n"
+        assert down(home) == [f"{home.root} does not run"]
+        assert home.supervisor_conf.exists()
+        other.stdin.close()
+        other.wait(WAIT_S)
+    assert "supervisor.conf" in down(home)[0]
 
 
 def test_orphans_are_asked_to_end(home: Home, orphans: Orphans) -> None:

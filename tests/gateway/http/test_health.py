@@ -39,7 +39,8 @@ def health(tmp_path):
 
 
 def test_all_fields_of_a_healthy_stack(health):
-    found = health(snapshot(row(active=2), row(1, "other", Phase.DOWN), gateway={"running_high": 1, "running_low": 1}))
+    found = health(snapshot(row(gateway={"dispatched": 9, "finished": 7}), row(1, "other", Phase.DOWN),
+                            gateway={"running_high": 1, "running_low": 1}))
     entry = {"name": "tiny", "use_count": 9, "last_used": "2023-11-14T22:12:20+00:00", "load_time_seconds": 1.5,
              "active_requests": 2, "is_loading": False, "state": "ready", "memory_bytes": 123, "pid": 4711}
     assert found == {

@@ -1,5 +1,6 @@
 """The HTTP process itself: an inherited socket, an address of its own, an address in use, TERM."""
 
+import logging
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from control.journal import get_journal
 from gateway.http import __main__ as program
 from tests.support.http_stack import TOML, make_config
 from tests.support.raw_http import RawHttp
@@ -71,6 +73,21 @@ def test_a_wrong_configuration_is_one_line_and_exit_code_2(environment, capfd, m
     assert program.main() == 2
     [line] = capfd.readouterr().err.splitlines()
     assert "porrt" in line
+
+
+def test_what_the_server_logs_as_an_error_is_one_line_of_the_journal():
+    reading, writing = os.pipe()
+    log = logging.Logger("test")
+    log.addHandler(program.JournalHandler(get_journal("http", writing)))
+    log.warning("nothing to see")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        log.exception("Exception in ASGI application\n")
+    [line] = os.read(reading, 65_536).decode().splitlines()
+    os.close(reading)
+    os.close(writing)
+    assert "Exception in ASGI application" in line and "ValueError: broken" in line
 
 
 def test_bind_takes_the_configured_address(tmp_path):

@@ -157,6 +157,7 @@ def test_priority_is_medium_if_absent_and_400_if_unknown(http, gateway):
     response = http.post("/api/chat", json={"messages": HI}, headers={"X-Request-Priority": "urgent"})
     assert response.status_code == 400
     assert all(word in response.json()["error"] for word in ("X-Request-Priority", "high", "medium", "low"))
+    assert http.post("/api/chat", json={}, headers={"X-Request-Priority": "urgent"}).status_code == 400
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -1,0 +1,99 @@
+"""What became of the processes: orders that failed, ends before the hello, deaths, and an operator's hold.
+
+supervisord's list, read once a second, is the truth about processes; it may be old, so each list carries the moment it
+was asked for, and news from before an order or an end is not believed. A welcomed worker's death is noticed sooner, by
+pid and start time. STOPPED in the list means that an operator stopped it: the model is held until it is started again.
+A list that cannot be had is nobody's crash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from control.rows import RowState
+from control.states import WORKER_PHASES, Phase
+from control.supervisord import Facts, Fault, OrderDone, ProcessFact, ProcessState, SupervisordFault
+
+if TYPE_CHECKING:
+    from control.reconciler import Reconciler
+
+NS = 1_000_000_000
+PROGRAM = "worker-"
+HAS_PID = (ProcessState.STARTING, ProcessState.RUNNING, ProcessState.STOPPING)
+
+
+class ProcessWatch:
+    """The reconciler's eye on processes. `read_at`: when the newest list was asked for, monotonic seconds."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.r = reconciler
+        self.read_at = 0.0
+
+    def on_supervisord(self, value: Facts | OrderDone, now: float) -> None:
+        if isinstance(value, OrderDone):
+            self._on_order_done(value, now)
+            return
+        self.read_at = value.read_at_ns / NS
+        for name, fact in value.processes.items():
+            row = self.r.rows.get(name.removeprefix(PROGRAM)) if name.startswith(PROGRAM) else None
+            if row is not None:
+                self._on_process_fact(row, fact, now)
+        self.r.act(now)
+
+    def _on_order_done(self, done: OrderDone, now: float) -> None:
+        row = self.r.rows.get(done.name.removeprefix(PROGRAM))
+        if row is None or done.verb != "start" or row.phase is not Phase.STARTING:
+            return
+        refused = isinstance(done.error, SupervisordFault) and done.error.code != Fault.ALREADY_STARTED
+        if isinstance(done.error, SupervisordFault | None) and not refused:
+            row.start_confirmed_at = now  # or somebody was faster; its hello comes
+            return
+        self.r.effects.note("start_failed", model=row.slug, reason=str(done.error))
+        failed = row.on_crash if refused else row.on_not_started
+        failed(now, f"could not be started: {done.error}")
+        self.r.tell([row], now)
+
+    def _on_process_fact(self, row: RowState, fact: ProcessFact, now: float) -> None:
+        if fact.state in HAS_PID:
+            if self._is_new_process(row, fact):
+                row.wanted_by = "an operator"
+                row.on_started(now, "started by an operator")
+                row.start_confirmed_at = now
+                self.r.tell([row], now)
+        elif row.phase is Phase.STARTING:
+            confirmed = row.start_confirmed_at is not None and self.read_at > row.start_confirmed_at
+            if confirmed and fact.state == ProcessState.STOPPED:
+                self._hold(row, now)
+            elif confirmed:
+                self._crash(row, f"exited with status {fact.exit_status} before its hello", now)
+        elif fact.state == ProcessState.STOPPED and fact.start_s and not row.has_process:
+            if row.phase is not Phase.HELD:
+                self._hold(row, now)
+
+    def _is_new_process(self, row: RowState, fact: ProcessFact) -> bool:
+        """A process that control did not order: not the one it knows, nor the one it has just seen end."""
+        return (not row.has_process and self.read_at > row.ended_at and fact.pid not in (0, row.last_pid)
+                and fact.state is not ProcessState.STOPPING)
+
+    def _hold(self, row: RowState, now: float) -> None:
+        row.on_hold(now)
+        self.r.effects.note("held", model=row.slug, reason=row.reason)
+        self.r.tell([row], now)
+
+    def _crash(self, row: RowState, what: str, now: float) -> None:
+        row.on_crash(now, what)
+        self.r.effects.note("crashed", model=row.slug, phase=row.phase.name, reason=row.reason)
+        self.r.tell([row], now)
+
+    def on_gone(self, row: RowState, now: float) -> None:
+        """The process of a welcomed worker is no more."""
+        words = self.r.effects.read_worker(row.index)
+        last = words.phase if words is not None and words.incarnation == row.incarnation else row.worker_phase
+        if Phase.DRAINING in (last, row.worker_phase) and row.stalled_at is None:
+            row.on_orderly_end(now, "drained and ended")
+            self.r.effects.note("ended", model=row.slug, incarnation=row.incarnation)
+            self.r.tell([row], now)
+            return
+        doing = Phase(last).name.lower() if last in WORKER_PHASES else "starting"
+        what = row.last_error or f"its process died while {doing}"
+        self._crash(row, f"stalled and was stopped: {row.reason}" if row.stalled_at is not None else what, now)

@@ -1,0 +1,101 @@
+"""Driving an engine in tests: its whole life in one thread of its own, and what its jobs said, checked as it comes."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from workers.engine import Engine, EngineJob, JobKey, MemoryFacts, ModelFacts, Output
+from workers.protocol import End
+
+STEPS_MAX = 5_000
+
+
+class EngineInThread:
+    """The engine was made in the caller's thread; everything else happens in another one, as in a worker."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.batch_max = engine.batch_max
+        self.progress: list[float] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    def call(self, function: Callable, *arguments: Any) -> Any:
+        return self._thread.submit(function, *arguments).result()
+
+    def start(self) -> ModelFacts:
+        self.call(self.engine.prepare)
+        return self.call(self.engine.load, self.progress.append)
+
+    def add(self, job: EngineJob) -> None:
+        self.call(self.engine.add, job)
+
+    def remove(self, key: JobKey) -> None:
+        self.call(self.engine.remove, key)
+
+    def step(self) -> list[Output]:
+        return self.call(self.engine.step)
+
+    def memory(self) -> MemoryFacts:
+        return self.call(self.engine.memory)
+
+    @property
+    def active(self) -> int:
+        return self.engine.active
+
+    @property
+    def steps_run(self) -> int:
+        return self.engine.steps_run  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        self.call(self.engine.close)
+        self._thread.shutdown()
+
+
+@dataclass
+class Answer:
+    ids: list[int] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    end: End | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class Transcript:
+    """What each job said. Adding an output out of place, or after the end, fails."""
+
+    def __init__(self) -> None:
+        self.answers: dict[JobKey, Answer] = {}
+
+    def take(self, outputs: list[Output]) -> None:
+        assert len({output.key for output in outputs}) == len(outputs), "one output per job and step"
+        for output in outputs:
+            answer = self.answers.setdefault(output.key, Answer())
+            assert answer.end is None, "an output after the end"
+            assert output.position == len(answer.ids), "a gap between positions"
+            assert len(output.ids) <= 1
+            answer.ids += output.ids
+            answer.pieces.append(output.text)
+            answer.end = output.end
+
+    def __getitem__(self, number: int) -> Answer:
+        return self.answers[(number, 1)]
+
+
+def run(engine: EngineInThread, *jobs: EngineJob, transcript: Transcript | None = None) -> Transcript:
+    """Add the jobs and step until nothing is active."""
+    transcript = transcript or Transcript()
+    for job in jobs:
+        engine.add(job)
+    for _ in range(STEPS_MAX):
+        if not engine.active:
+            return transcript
+        transcript.take(engine.step())
+    raise AssertionError(f"{engine.active} jobs still active after {STEPS_MAX} steps")
+
+
+def steps(engine: EngineInThread, count: int, transcript: Transcript) -> None:
+    for _ in range(count):
+        transcript.take(engine.step())
