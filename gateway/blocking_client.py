@@ -13,7 +13,7 @@ import zmq
 from gateway import protocol
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
 from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
-from gateway.protocol import Accepted, Done, ModelInfo, Progress, StatsInfo, Tokens
+from gateway.protocol import Accepted, Done, ModelInfo, Progress, Started, StatsInfo, Tokens
 
 
 class BlockingClient:
@@ -56,7 +56,7 @@ class BlockingClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def generate(self, **fields: object) -> Iterator[Accepted | Progress | Tokens | Done]:
+    def generate(self, **fields: object) -> Iterator[Accepted | Progress | Started | Tokens | Done]:
         """Fields of `protocol.Submit` but id. Leaving the iterator early cancels. Raises: GatewayError."""
         return self._events(protocol.Submit(next(self._ids), **fields))
 

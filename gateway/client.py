@@ -16,7 +16,7 @@ from gateway import protocol
 from gateway.blocking_client import BlockingClient
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
 from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
-from gateway.protocol import Accepted, Done, ModelInfo, Progress, Result, StatsInfo, Tokens
+from gateway.protocol import Accepted, Done, ModelInfo, Progress, Result, Started, StatsInfo, Tokens
 
 __all__ = ["CONNECT_WITHIN_S", "Answer", "BlockingClient", "GatewayClient", "GatewayError"]
 
@@ -134,7 +134,7 @@ class GatewayClient:
         """Submit (fields of `protocol.Submit` but id). Whoever stops reading before the end must `leave()`."""
         return self._ask(protocol.Submit(next(self._ids), **fields))
 
-    async def generate(self, **fields: object) -> AsyncIterator[Accepted | Progress | Tokens | Done]:
+    async def generate(self, **fields: object) -> AsyncIterator[Accepted | Progress | Started | Tokens | Done]:
         """Fields of `protocol.Submit` but id. Leaving the iterator early cancels. Raises: GatewayError."""
         answer = self.ask(**fields)
         try:

@@ -24,7 +24,7 @@ from collections import deque
 import msgspec
 
 from gateway import protocol
-from gateway.protocol import Accepted, Done, Error, Progress, Result, Tokens, Welcome
+from gateway.protocol import Accepted, Done, Error, Progress, Result, Started, Tokens, Welcome
 
 HELLO_EVERY_S = 1.0
 ACCEPTED_WITHIN_S = 15.0
@@ -38,7 +38,7 @@ TOKEN_COST_CHARS = 8
 
 HELLO = protocol.encode(protocol.Hello(batch=True))
 Question = protocol.Submit | protocol.ListModels | protocol.Show | protocol.Stats | protocol.LoadModel
-Answered = Accepted | Progress | Tokens | Done | Result
+Answered = Accepted | Progress | Started | Tokens | Done | Result
 decode_frame = msgspec.msgpack.Decoder(protocol.Event | list[protocol.Event]).decode
 
 

@@ -5,7 +5,7 @@ gateway answers with one frame per event, a map with a `type`; a client whose he
 frame as an *array* of such maps instead (everything that one turn of the gateway's loop had for it).
 
     client  -> hello                 optional; answered by welcome (and again when this gateway is new to the client)
-    client  -> submit                answered by accepted or error; then progress*, tokens*, and exactly one done | error
+    client  -> submit                answered by accepted or error; then progress*, started, tokens*, one done | error
     client  -> cancel                the request ends with done(finish_reason="cancelled") unless it ended before
     client  -> list | show | stats | load       answered by result or error
 
@@ -169,6 +169,22 @@ class Progress(msgspec.Struct, tag="progress", tag_field="type", frozen=True):
     load_progress: float = 0.0
 
 
+class Started(msgspec.Struct, tag="started", tag_field="type", frozen=True):
+    """A backend has accepted the request. Said again, with a higher `attempt`, when it is given to another.
+
+    `route`: the backends tried so far, e.g. "mlx"; `reason`: why it is not the first of the chain. `load_ms` is the
+    part of `queue_ms` spent on loading the model.
+    """
+
+    id: str
+    model: str
+    route: str
+    reason: str
+    attempt: int
+    queue_ms: float
+    load_ms: float
+
+
 class Tokens(msgspec.Struct, tag="tokens", tag_field="type", frozen=True):
     """`position` is the index of the first of `ids`; either of `ids` and `text` may be empty."""
 
@@ -216,7 +232,7 @@ class Error(msgspec.Struct, tag="error", tag_field="type", frozen=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """`state` is the row's effective phase in lower case. Times in seconds since the epoch are wall clock, for people."""
+    """`state` is the row's effective phase in lower case, `reason` says why, for people."""
 
     name: str
     aliases: list[str]
@@ -262,7 +278,7 @@ class Result(msgspec.Struct, tag="result", tag_field="type", frozen=True):
     value: msgspec.Raw
 
 
-Event = Welcome | Accepted | Progress | Tokens | Done | Error | Result
+Event = Welcome | Accepted | Progress | Started | Tokens | Done | Error | Result
 TERMINAL = (Done, Error, Result)
 
 encode = msgspec.msgpack.Encoder().encode

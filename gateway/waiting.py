@@ -49,6 +49,12 @@ def make_progress(d: Dispatcher, request: Request, now: float) -> protocol.Progr
     return protocol.Progress(request.id, position, reason, estimate_s, load_progress(d, slug))
 
 
+def make_started(request: Request) -> protocol.Started:
+    """A worker has accepted it."""
+    queue_ms = (request.dispatched_at - request.ticket.arrived) * 1000
+    return protocol.Started(request.id, request.model.name, "mlx", "", request.attempt, queue_ms, request.load_ms)
+
+
 def make_done(request: Request, end: End | None, now: float) -> protocol.Done:
     """The terminal event. `end` None: cancelled before the worker could say how far it was."""
     started = request.dispatched_at or now

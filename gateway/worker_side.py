@@ -102,6 +102,7 @@ class WorkerSide:
             return
         if isinstance(message, jobs.Accept):
             request.accepted = True
+            self.d.fanout.say(request.client, waiting.make_started(request))
         elif request.cancelling:
             self.d.end_cancelled(request, now)
         elif isinstance(message, jobs.Refuse) and message.code == "not_ready":

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from gateway.client import Answer, GatewayError
 from gateway.http.call import Call
 from gateway.http.streams import Face
-from gateway.protocol import Accepted, Done, Progress, Result, Timings, Tokens, decode_model
+from gateway.protocol import Accepted, Done, Progress, Result, Started, Timings, Tokens, decode_model
 
 WAIT_BEFORE_HEADERS_S = 10.0
 SIGN_EVERY_S = 10.0
@@ -105,13 +105,17 @@ class Stream:
                 self._sign_at = self._loop.time() + SIGN_EVERY_S
                 if not self.call.started:
                     waited_ms = (self._loop.time() - self.call.began_at) * 1000
-                    self.headers["server-timing"] = f"ttft;dur={waited_ms:.1f}"
+                    known = self.headers.get("server-timing")
+                    self.headers["server-timing"] = f"{known + ', ' if known else ''}ttft;dur={waited_ms:.1f}"
                 return self.face.tokens(event.text, wall_clock()) if event.text else b""
             case Accepted():
                 face_model(self.face, event.model)
                 self.headers["x-warden-model"] = event.model
             case Progress():
                 self.progress = event
+            case Started():
+                self.headers |= route_headers(event)
+                self.headers["server-timing"] = f"queue;dur={event.queue_ms:.1f}, load;dur={event.load_ms:.1f}"
             case Done():
                 check_end(event)
                 self.headers |= headers_of(event)
@@ -142,10 +146,15 @@ def check_end(done: Done) -> None:
         raise GatewayError("internal", "the request was cancelled before its answer was complete; ask again")
 
 
+def route_headers(event: Started | Done) -> dict[str, str]:
+    """Who answers, and why it is not the first of the chain if it is not."""
+    headers = {"x-warden-model": event.model, "x-warden-route": event.route}
+    return headers | ({"x-warden-reason": event.reason} if event.reason else {})
+
+
 def headers_of(done: Done) -> dict[str, str]:
     """What happened, for a response whose headers are not sent yet."""
-    headers = {"x-warden-model": done.model, "x-warden-route": done.route, "server-timing": server_timing(done.timings)}
-    return headers | ({"x-warden-reason": done.reason} if done.reason else {})
+    return route_headers(done) | {"server-timing": server_timing(done.timings)}
 
 
 def server_timing(times: Timings) -> str:

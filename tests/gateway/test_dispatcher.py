@@ -18,7 +18,7 @@ def test_a_request_runs_and_ends_once():
     assert (job.prompt, job.max_tokens, job.sampling.seed, job.attempt) == ("hello", 3, 9, 1)
     world.answer(b"w1", job, tokens=3)
     kinds = [type(e).__name__ for e in world.events("r1")]
-    assert kinds == ["Accepted", "Tokens", "Tokens", "Tokens", "Done"]
+    assert kinds == ["Accepted", "Started", "Tokens", "Tokens", "Tokens", "Done"]
     done = world.end_of("r1")
     assert (done.finish_reason, done.usage.completion_tokens, done.model, done.attempt) == ("length", 3, "a", 1)
     assert world.d.admission.running_total == 0 and not world.d.requests

@@ -1,8 +1,24 @@
 """What workers say, and what becomes of the jobs of a worker that is lost."""
 
 from control.states import Phase
+from gateway import protocol
 from tests.support.gateway_world import EPOCH, World
 from workers import protocol as jobs
+
+
+def test_each_acceptance_is_told_with_its_attempt_and_route():
+    world = World()
+    world.submit("r1")
+    world.now += 3.0
+    for incarnation, identity in ((1, b"w1"), (2, b"w2")):
+        world.worker_up("a", identity, incarnation)
+        job = world.jobs_sent(identity)[0]
+        world.worker_says(identity, jobs.Accept, job.job, job.attempt, incarnation=incarnation)
+        world.set_row("a", Phase.BACKOFF, incarnation)
+        world.turn()
+    started = [e for e in world.events("r1") if isinstance(e, protocol.Started)]
+    assert [(e.model, e.route, e.attempt) for e in started] == [("a", "mlx", 1), ("a", "mlx", 2)]
+    assert started[0].queue_ms == started[0].load_ms == 3000
 
 
 def test_frames_of_another_worker_attempt_or_epoch_change_nothing_and_are_counted():

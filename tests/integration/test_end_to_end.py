@@ -64,7 +64,8 @@ def test_over_http_it_streams(stack, path, last):
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
         lines = [line for line in answer.read().decode().splitlines() if line]
-        assert answer.headers["X-Warden-Model"] == "tiny" and answer.headers["X-Request-Id"]
+        assert answer.headers["X-Warden-Model"] == "tiny" and answer.headers["X-Warden-Route"] == "mlx"
+        assert answer.headers["X-Request-Id"] and "queue;dur=" in answer.headers["Server-Timing"]
     assert len(lines) > 5 and last in lines[-1].replace(" ", "")
 
 
