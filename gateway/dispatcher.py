@@ -20,7 +20,7 @@ import msgspec
 
 from control import messages
 from control.config import Config
-from control.states import PROCESS_ENDED, Phase
+from control.states import PROCESS_ENDED
 from control.table import RowControl, RowWorker
 from gateway import protocol, waiting
 from gateway.admission import Admission, Limits, QueuedDisplacing, QueueFull

@@ -11,9 +11,9 @@ A LOW ticket that waited until its `ages_at` moves to the line of MEDIUM, for go
 Who waits for a target that takes nothing keeps its tag while virtual time goes on, so when the target opens it goes
 before those of its line who came later: it has waited longest.
 
-Cost: each call O(log waiting + targets), amortised. Heaps delete lazily: a place that died is dropped when it comes up or swept
-when dead ones are the most, so memory is at most twice the living plus `SWEEP_SLACK`, and a sweep is paid by the
-deaths before it.
+Cost: each call O(log waiting + targets), amortised. Heaps delete lazily: a place that died is dropped when it comes up
+or swept when dead ones are the most, so memory is at most twice the living plus `SWEEP_SLACK`, and a sweep is paid by
+the deaths before it.
 
 Refuses: to decide. Limits, slots and places at targets are `gateway.admission`'s. Pure: `now` in seconds.
 """

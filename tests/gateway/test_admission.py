@@ -188,6 +188,7 @@ def test_low_that_aged_before_it_ran_comes_back_as_medium() -> None:
     door.now = 31.0
     door.submit(MEDIUM)
     door.admission.requeue(door.tickets[1], door.now)
+    assert door.admission.next_deadline() == 300.0  # no aging is to come
     assert door.start() == [1]
 
 

@@ -21,6 +21,7 @@ FROM_CLIENT = [
 EVENTS = [
     protocol.Welcome(1, 2, 3, "0.1"), protocol.Accepted("1", 2, "tiny", "high", 0),
     protocol.Progress("1", 3, "loading", 4.5, 0.5), protocol.Tokens("1", 0, [1, 2], "ünï 😀"),
+    protocol.Started("1", "a", "mlx>ollama", "down", 2, 3.5, 1.5),
     protocol.Done("1", "length", "tiny", protocol.Usage(1, 2), TIMINGS, "low", "mlx", "", 2),
     protocol.Error("1", "queue_full", "50 wait", 503, 2.5), protocol.Result("1", msgspec.Raw(protocol.encode([1]))),
 ]

@@ -43,7 +43,7 @@ class LiveStack:
         command = [sys.executable, "-P", "-m", "gateway.cli.main", *words]
         ran = subprocess.run(command, env=self.env, cwd=self.home_path.parent, capture_output=True, text=True,
                              timeout=COMMAND_MAX_S, stdin=subprocess.DEVNULL)
-        assert not check or ran.returncode == 0, f"warden {words}: exit code {ran.returncode}: {ran.stderr}{self.logs()}"
+        assert not check or ran.returncode == 0, f"warden {words} gave {ran.returncode}: {ran.stderr}{self.logs()}"
         return ran
 
     def up(self) -> "LiveStack":

@@ -91,17 +91,17 @@ def test_a_model_without_a_chat_template_is_asked_in_lines(engine, tmp_path):
 
 
 def test_a_long_prompt_is_read_in_chunks_while_streams_go_on(engine):
-    prompt = [7] * 700
-    alone = run(engine, job(1, max_tokens=60))[1]
+    prompt = [7] * 1030
+    alone = run(engine, job(1, max_tokens=40))[1]
     transcript = Transcript()
-    engine.add(job(1, max_tokens=60))
+    engine.add(job(1, max_tokens=40))
     while (1, 1) not in transcript.answers:
         steps(engine, 1, transcript)
     engine.add(job(2, tokens=prompt, max_tokens=3))
     said = len(transcript[1].ids)
     while (2, 1) not in transcript.answers:
         steps(engine, 1, transcript)
-    assert len(transcript[1].ids) - said >= 3, "the stream waited for the prompt"
+    assert len(transcript[1].ids) - said >= 5, "the stream waited for the prompt"
     run(engine, transcript=transcript)
     assert transcript[1].ids == alone.ids
     assert transcript[2].end.prompt_tokens == len(prompt)

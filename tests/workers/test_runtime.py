@@ -149,7 +149,8 @@ def test_one_frame_for_the_whole_batch():
     world.r.on_engine(Outputs([Output((1, 1), 0, [5], "a"), Output((2, 1), 0, [6], "b", END)]), world.now)
     assert world.count(jobs.Step) == 1
     step = world.last(jobs.Step)
-    assert [(i.job, i.ids, i.text, i.end is not None) for i in step.items] == [(1, [5], "a", False), (2, [6], "b", True)]
+    told = [(item.job, item.ids, item.text, item.end is not None) for item in step.items]
+    assert told == [(1, [5], "a", False), (2, [6], "b", True)]
     assert world.r.jobs == {(1, 1)} and world.r.finished == 1 and world.r.tokens_out == 2
 
 

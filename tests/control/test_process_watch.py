@@ -1,0 +1,106 @@
+"""Orders that fail, ends before the hello, deaths and holds, driven by hand: no process, no clock."""
+
+import pytest
+
+from control.states import Phase
+from control.supervisord import Fault, ProcessState, SupervisordFault, SupervisordGone
+from tests.support.control_world import World
+
+
+def test_a_drained_worker_is_down_and_stopped_means_held_until_started():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    world.report("a", Phase.DRAINING)
+    world.die("a")
+    assert world.phase("a") is Phase.DOWN and not world.r.rows["a"].crashes
+    world.facts("a", ProcessState.STOPPED, start=10, stop=20)
+    assert world.phase("a") is Phase.HELD
+    world.waits["a"] = (1, 0, 0)
+    world.tick(1000)
+    assert world.starts("a") == 1
+    world.facts("a", ProcessState.RUNNING, pid=77, start=30)
+    assert world.phase("a") is Phase.STARTING
+    world.waits.clear()
+    world.hello("a", pid=77)
+    assert world.loads_sent() == ["a", "a"]  # an operator's start loads, though nobody waits
+
+
+def test_never_started_is_not_held():
+    world = World("a")
+    world.facts("a", ProcessState.STOPPED)
+    assert world.phase("a") is Phase.DOWN
+
+
+def test_old_news_about_the_process_just_ordered_is_not_believed():
+    world = World("a")
+    world.want("a", medium=1)
+    world.now += 5
+    world.facts("a", ProcessState.EXITED, start=10, stop=20, status=1)  # supervisord is slow: not spawned yet
+    world.order_done("a")
+    world.facts("a", ProcessState.EXITED, start=10, stop=20, status=1, age=0.5)  # asked before it was
+    assert world.phase("a") is Phase.STARTING
+
+
+def test_an_exit_before_the_hello_is_a_crash():
+    world = World("a")
+    world.want("a", medium=1)
+    world.order_done("a")
+    world.now += 2
+    world.facts("a", ProcessState.EXITED, start=101, stop=102, status=2)
+    assert world.phase("a") is Phase.BACKOFF and "status 2" in world.r.rows["a"].reason
+
+
+@pytest.mark.parametrize("age", [0.0, 0.5])
+def test_the_process_just_seen_to_end_is_not_taken_for_an_operators_start(age):
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    pid = world.r.rows["a"].pid
+    world.die("a")
+    world.now += 0.01
+    world.facts("a", ProcessState.RUNNING, pid=pid, start=10, age=age)  # not reaped yet
+    assert world.phase("a") is Phase.BACKOFF
+    world.facts("a", ProcessState.RUNNING, pid=pid + 1, start=12)
+    assert world.phase("a") is Phase.STARTING and world.r.rows["a"].wanted_by == "an operator"
+
+
+@pytest.mark.parametrize("error, phase", [
+    (SupervisordFault(Fault.ALREADY_STARTED, "ALREADY_STARTED"), Phase.STARTING),
+    (SupervisordFault(Fault.SPAWN_ERROR, "SPAWN_ERROR"), Phase.BACKOFF),
+    (SupervisordGone("no answer"), Phase.BACKOFF),
+])
+def test_an_order_that_fails(error, phase):
+    world = World("a")
+    world.want("a", medium=1)
+    world.order_done("a", error)
+    assert world.phase("a") is phase
+    assert len(world.r.rows["a"].crashes) == isinstance(error, SupervisordFault) * (phase is Phase.BACKOFF)
+
+
+def test_nothing_that_ended_is_started_before_supervisord_was_asked_whether_an_operator_stopped_it():
+    world = World("a", prewarm=1)
+    world.supervisord_silent = True
+    world.want("a", medium=1)
+    world.load("a")
+    world.report("a", Phase.DRAINING)
+    world.die("a")
+    world.waits["a"] = (1, 0, 0)
+    world.facts("a", ProcessState.STOPPING, pid=5000, start=10, age=0.5)  # read before its end
+    world.tick(0.5)
+    assert world.starts("a") == 1 and world.phase("a") is Phase.DOWN
+    world.facts("a", ProcessState.STOPPED, start=10, stop=20)
+    world.tick(5)
+    assert world.starts("a") == 1 and world.phase("a") is Phase.HELD
+
+
+def test_what_drained_for_another_reason_comes_again_when_wanted():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    world.report("a", Phase.DRAINING)
+    world.die("a")
+    world.waits["a"] = (1, 0, 0)
+    world.tick(0.5)
+    world.facts("a", ProcessState.EXITED, start=10, stop=20)
+    assert world.starts("a") == 2
