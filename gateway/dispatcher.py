@@ -102,6 +102,7 @@ class Dispatcher:
             request = make_request(submit, client, self.config, number=self._numbers, now=now,
                                    draw_seed=self.draw_seed)
             self.desk.refuse_if_unavailable(request.model.slug)
+            self.pump(now)  # who waits and may run does so before the newcomer is measured against the queue limit
             self._admit(request, now)
         except Refusal as refusal:
             self.counters.rejected += 1
@@ -162,7 +163,6 @@ class Dispatcher:
             elif slug not in self.opened_at:
                 self.opened_at[slug] = now
                 self.desk.on_gate_open(slug)
-        self.pump(now)  # who waits goes before whoever comes in this turn
 
     def pump(self, now: float) -> None:
         """Dispatch as long as admission has somebody to go."""

@@ -48,6 +48,8 @@ def ask_over_zeromq(home: "Home", question: str, model: str, priority: str, max_
     from gateway.client import BlockingClient, GatewayError
     from gateway.protocol import ERRORS, Message, Options, Progress, Tokens
 
+    if not (home.socket_dir / "clients.ipc").exists():
+        raise CommandFailed(f"nothing runs in {home.root}; start it with `warden up`")
     fields = {
         "model": model,
         "messages": [Message("user", question)],

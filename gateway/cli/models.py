@@ -59,15 +59,16 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] 
 def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> dict:
     """A row for people and for `--json`: plain values, 0 where nothing is known.
 
-    Memory only from a fresh worker; counters only if this gateway wrote them (another epoch's add up to nothing).
+    Memory only from a fresh worker whose process lives; counters only if this gateway wrote them (another epoch's add up to nothing).
     """
     phase = row.phase(now_ns)
-    control, worker = row.control, row.worker if row.worker_is_fresh(now_ns) else None
+    pid = row.control.pid if row.control else 0
+    worker = row.worker if pid and row.worker_is_fresh(now_ns) else None
     counts = row.gateway if row.gateway and gateway_words and row.gateway.epoch == gateway_words.epoch else None
     return {
         "name": row.name,
         "state": phase.name.lower() if phase else "unknown",
-        "pid": worker.pid if worker else control.pid if control else 0,
+        "pid": pid,
         "memory_bytes": (worker.footprint_bytes or worker.mlx_active_bytes) if worker else 0,
         "in_flight": counts.dispatched - counts.finished if counts else 0,
         "queued": counts.waiting_high + counts.waiting_medium + counts.waiting_low if counts else 0,

@@ -21,12 +21,9 @@ BROAD_EXCEPTS_MAX = 4
 BROAD = {"Exception", "BaseException"}
 NAMES_THAT_SAY_NOTHING = {"util", "utils", "common", "helper", "helpers", "core", "manager", "managers", "misc"}
 MIRROR_MIN_LINES = 60
-SHOWN_BY_PROCESSES = {"main", "loop"}  # they join sockets, clock and decisions: tests/integration runs them
+SHOWN_BY_PROCESSES = ("/test_main", "/test_loop")  # they join sockets, clock and decisions: tests/integration runs them
 MIRRORED_ELSEWHERE = {  # product file without a mirror -> the test file that shows what it does
-    # An interface and those that implement it: one suite for all of them.
-    "workers/engine.py": "tests/conformance/test_engines.py",
-    "workers/echo_engine.py": "tests/conformance/test_engines.py",
-    "workers/mlx_engine.py": "tests/conformance/test_engines.py",
+    "workers/engine.py": "tests/conformance/test_engines.py",  # an interface: one suite for all that implement it
 }
 CLOCKS = {"time.monotonic", "time.perf_counter", "time.time", "time.monotonic_ns", "time.perf_counter_ns",
           "monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"}
@@ -154,25 +151,23 @@ def _is_number(node: ast.AST | None) -> bool:
 def tests_mirror(sources: list[Source]) -> Iterator[str]:
     """tests/control/test_table.py (or test_table_<aspect>.py) for control/table.py, in both directions."""
     paths = {source.path for source in sources}
-    stems: dict[str, list[str]] = {}
-    for source in product(sources):
-        path = PurePosixPath(source.path)
-        folder, stem = f"tests/{path.parent}", path.stem.strip("_")
-        stems.setdefault(folder, []).append(stem)
-        mirror = re.compile(re.escape(f"{folder}/test_{stem}") + r"(_\w+)?\.py")
-        mirrored = any(mirror.fullmatch(other) for other in paths)
-        elsewhere = MIRRORED_ELSEWHERE.get(source.path)
-        exempt = elsewhere or stem in SHOWN_BY_PROCESSES or len(source.lines) < MIRROR_MIN_LINES
-        if not mirrored and not exempt:
-            yield source.at(1, f"no {folder}/test_{stem}.py shows what it does")
-        if elsewhere and (mirrored or elsewhere not in paths):
-            yield source.at(1, f"its entry in MIRRORED_ELSEWHERE is wrong or not needed: {elsewhere}")
+    modules = {f"tests/{path.parent}/test_{path.stem.strip('_')}": source
+               for source in product(sources) for path in [PurePosixPath(source.path)]}
+    mirrored = set()
     for source in tests(sources):
-        path = PurePosixPath(source.path)
-        if path.parts[1] in PACKAGES and path.stem.startswith("test_"):
-            known = stems.get(str(path.parent), [])
-            if not any(re.fullmatch(f"test_{re.escape(stem)}(_\\w+)?", path.stem) for stem in known):
+        test = source.path.removesuffix(".py")
+        if test.split("/")[1] in PACKAGES and PurePosixPath(test).name.startswith("test_"):
+            owner = max((each for each in modules if f"{test}_".startswith(f"{each}_")), key=len, default="")
+            mirrored.add(owner)
+            if not owner:
                 yield source.at(1, "mirrors no module of the product")
+    for test, source in modules.items():
+        elsewhere = MIRRORED_ELSEWHERE.get(source.path)
+        exempt = elsewhere or test.endswith(SHOWN_BY_PROCESSES) or len(source.lines) < MIRROR_MIN_LINES
+        if test not in mirrored and not exempt:
+            yield source.at(1, f"no {test}.py shows what it does")
+        if elsewhere and (test in mirrored or elsewhere not in paths):
+            yield source.at(1, f"its entry in MIRRORED_ELSEWHERE is wrong or not needed: {elsewhere}")
 
 
 def no_bare_sleep(sources: list[Source]) -> Iterator[str]:

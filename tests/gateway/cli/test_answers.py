@@ -138,3 +138,9 @@ def test_nobody_answers_over_http(home: Home, capsys: pytest.CaptureFixture[str]
 def test_a_wrong_priority_is_refused_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "what?", "--priority", "urgent"]) == 2
     assert "urgent" in capsys.readouterr().err
+
+
+def test_a_stack_that_does_not_run_is_told_at_once(tmp_path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WARDEN_HOME", str(tmp_path / "nothing"))
+    assert main(["ask", "what?"]) == 1
+    assert "nothing runs in" in capsys.readouterr().err
