@@ -7,6 +7,7 @@ usage, 3 another process holds this row, 70 the engine died.
 import os
 import sys
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 
 from control.config import Config, ConfigError, ModelConfig, load_config
@@ -26,8 +27,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m workers SLUG", file=sys.stderr)
         return 2
     slug = arguments[0]
-    os.environ["MLX_LM_TRUST_REMOTE_CODE"] = "0"  # code from a model directory never runs here
-    os.environ["HF_HUB_OFFLINE"] = "1"  # a worker reads what is there; fetching is somebody else's work
+    close_environment(os.environ)
     try:
         model = find_model(load_config(os.environ, Path.cwd()), slug)
         home = home_from_env(os.environ)
@@ -45,6 +45,13 @@ def main(arguments: list[str]) -> int:
         start_time_us = process_start_time_us(os.getpid()) or 0
         loop = Loop(slug, home, table, make_engine(model), start_time_us, journal.info)
         return loop.run()
+
+
+def close_environment(env: MutableMapping[str, str]) -> None:
+    """No variable may make a library run code from a model's directory, or fetch one: a worker reads what is there."""
+    for name in [name for name in env if "TRUST_REMOTE_CODE" in name or name == "MLXLM_USE_MODELSCOPE"]:
+        del env[name]
+    env["HF_HUB_OFFLINE"] = "1"
 
 
 def find_model(config: Config, slug: str) -> ModelConfig:

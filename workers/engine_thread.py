@@ -42,6 +42,7 @@ class JobRejected(NamedTuple):
 
 
 class Fatal(NamedTuple):
+    reason: str
     trace: str
 
 
@@ -64,6 +65,7 @@ class EngineThread:
         self._room = threading.Event()
         self._room.set()
         self._memory_at = 0.0
+        self._loading = False
         self._thread = threading.Thread(target=self._life, name="engine", daemon=True)
 
     # -- called by the I/O thread ----------------------------------------------------------------------------
@@ -96,8 +98,9 @@ class EngineThread:
             while True:
                 self._obey()
                 self._step()
-        except BaseException:  # broad: whatever ends this thread must end the process, with its trace
-            self._post(Fatal(traceback.format_exc()))
+        except BaseException as problem:  # broad: whatever ends this thread must end the process, with its reason
+            reason = f"{type(problem).__name__}: {problem}"
+            self._post(LoadFailed(reason) if self._loading else Fatal(reason, traceback.format_exc()))
 
     def _obey(self) -> None:
         """Carry out what is asked; sleep only when there is nothing to step."""
@@ -125,11 +128,9 @@ class EngineThread:
 
     def _load(self) -> None:
         started = time.monotonic()
-        try:
-            facts = self._engine.load(self._on_load_progress)
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as problem:
-            self._post(LoadFailed(f"{type(problem).__name__}: {problem}"))
-            return
+        self._loading = True
+        facts = self._engine.load(self._on_load_progress)
+        self._loading = False
         self.load_progress = 1.0
         self._read_memory()
         self._post(Loaded(facts, max(1, round((time.monotonic() - started) * 1000))))

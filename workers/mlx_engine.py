@@ -71,7 +71,7 @@ class MlxEngine:
 
     def prepare(self) -> None:
         import mlx.core as mx
-        import mlx_lm.generate
+        import mlx_lm.generate  # noqa: F401
 
         import workers.sampling  # noqa: F401
 

@@ -199,7 +199,8 @@ class Runtime:
                 self._tell_phase(now, post.reason)
                 self.exit_code = EXIT_LOAD_FAILED
             case Fatal():
-                self.effects.note("engine_died", trace=post.trace)
+                self.effects.note("engine_died", reason=post.reason, trace=post.trace)
+                self._tell_phase(now, post.reason)
                 self.exit_code = EXIT_FATAL
 
     def _on_outputs(self, outputs: list) -> None:

@@ -125,7 +125,7 @@ def _decoder_steps(decoder: Mapping | None) -> list[Mapping]:
 
 
 def _remembered(vocabulary: Vocabulary, to_bytes: Callable[[str], bytes]) -> Callable[[int], bytes]:
-    table = {token: b"" for token in vocabulary.skip}
+    table = dict.fromkeys(vocabulary.skip, b"")
 
     def bytes_of(token: int) -> bytes:
         found = table.get(token)

@@ -59,7 +59,8 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] 
 def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> dict:
     """A row for people and for `--json`: plain values, 0 where nothing is known.
 
-    Memory only from a fresh worker whose process lives; counters only if this gateway wrote them (another epoch's add up to nothing).
+    Memory only from a fresh worker whose process lives; counters only if this gateway wrote them (those of another
+    epoch add up to nothing).
     """
     phase = row.phase(now_ns)
     pid = row.control.pid if row.control else 0

@@ -14,7 +14,7 @@ from workers.mlx_engine import MlxEngine
 from workers.protocol import ChatMessage, Sampling
 
 BATCH_MAX = 8
-CONTEXT_TOKENS = 200
+CONTEXT_TOKENS = 128
 ANSWER_TOKENS = 32
 
 
@@ -116,7 +116,7 @@ def test_a_running_stream_gets_a_token_in_every_step_while_another_joins(engine)
     engine.add(job(1))
     while (1, 1) not in transcript.answers:
         steps(engine, 1, transcript)
-    engine.add(job(2, prompt="word " * 90, max_tokens=3))
+    engine.add(job(2, prompt="word " * 40, max_tokens=3))
     for _ in range(20):
         said = len(transcript[1].ids)
         steps(engine, 1, transcript)
@@ -230,7 +230,9 @@ def test_an_answer_never_leaves_the_context(engine):
             assert answer.end.prompt_tokens == prompt_tokens
 
 
-@pytest.mark.parametrize("text", ["héllo wörld", "日本語のテキスト", "😀👩‍👩‍👧‍👦🇫🇷", "e\u0301\u0327", "\x00\ufffd\u200b", "שלום"])
+@pytest.mark.parametrize("text", [
+    "héllo wörld", "日本語のテキスト", "😀👩‍👩‍👧‍👦🇫🇷", "e\u0301\u0327", "\x00\ufffd\u200b", "שלום",
+])
 def test_any_unicode_is_a_prompt(engine, text):
     for asked in (
         EngineJob(key=(1, 1), prompt=text, max_tokens=5),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from tokenizers import Tokenizer
 
 from tests.support.engines import EngineInThread, Transcript, run, steps
 from tests.support.models import model_path
@@ -57,6 +58,16 @@ def test_an_eos_token_ends_the_answer_and_is_no_part_of_it(engine, tmp_path):
     assert answer.text.rstrip("\ufffd") == "".join(whole.pieces[:end])
     assert answer.end.reason == "stop"
     assert answer.end.completion_tokens == end
+
+
+def test_the_text_is_what_the_tokenizer_decodes_even_cut_inside_a_character(engine):
+    tokenizer = Tokenizer.from_file(str(model_path("1m") / "tokenizer.json"))
+    whole = run(engine, job())[1]
+    assert whole.text == tokenizer.decode(whole.ids)
+    cut = next(count for count in range(1, 24) if whole.pieces[count - 1] == "")
+    answer = run(engine, job(max_tokens=cut))[1]
+    assert answer.ids == whole.ids[:cut]
+    assert answer.text == tokenizer.decode(answer.ids) and answer.text.endswith("\ufffd")
 
 
 def test_greedy_and_penalised_rows_mix_with_seeded_ones(engine):

@@ -53,6 +53,17 @@ def test_the_size_is_what_the_name_says(size, parameters):
     assert abs(parameters_of(size) / parameters - 1) < 0.1
 
 
+def test_special_tokens_are_pushed_down_whatever_the_input():
+    """The first coordinate is 1 for every token, no layer changes it, and only special tokens mind it."""
+    weights = make_weights(SHAPES["1m"], TOKENIZER.get_vocab_size(), 0)
+    assert (weights["model.embed_tokens.weight"][:, 0] == 1).all()
+    for name, tensor in weights.items():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            assert not tensor[0].any()
+    assert (weights["lm_head.weight"][: len(SPECIAL), 0] < -100).all()
+    assert not weights["lm_head.weight"][len(SPECIAL) :, 0].any()
+
+
 @given(text=st.text(max_size=60))
 def test_any_text_survives_the_tokenizer(text):
     for special in SPECIAL:

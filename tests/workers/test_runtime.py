@@ -214,15 +214,14 @@ def test_term_with_empty_hands_ends_at_once():
     assert world.r.exit_code == 0
 
 
-@pytest.mark.parametrize("post, code", [(LoadFailed("ValueError: no"), EXIT_LOAD_FAILED), (Fatal("trace"), EXIT_FATAL)])
+@pytest.mark.parametrize("post, code", [(LoadFailed("ValueError: no"), EXIT_LOAD_FAILED), (Fatal("ValueError: no", "trace"), EXIT_FATAL)])
 def test_what_breaks_the_engine_ends_the_process(post, code):
     world = World()
     world.welcome()
     world.load()
     world.r.on_engine(post, world.now)
     assert world.r.exit_code == code
-    if code == EXIT_LOAD_FAILED:
-        assert world.last(messages.Report).error == "ValueError: no"
+    assert world.last(messages.Report).error == "ValueError: no"
 
 
 def test_a_new_control_is_greeted_with_the_incarnation_it_has():
