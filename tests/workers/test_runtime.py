@@ -214,7 +214,8 @@ def test_term_with_empty_hands_ends_at_once():
     assert world.r.exit_code == 0
 
 
-@pytest.mark.parametrize("post, code", [(LoadFailed("ValueError: no"), EXIT_LOAD_FAILED), (Fatal("ValueError: no", "trace"), EXIT_FATAL)])
+@pytest.mark.parametrize("post, code", [
+    (LoadFailed("ValueError: no"), EXIT_LOAD_FAILED), (Fatal("ValueError: no", "trace"), EXIT_FATAL)])
 def test_what_breaks_the_engine_ends_the_process(post, code):
     world = World()
     world.welcome()
