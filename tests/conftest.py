@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 SETTINGS_OF_OTHERS = ("WARDEN_", "OLLAMA_", "MLX_MAX_", "MLX_PRELOAD_", "MLX_RATE_", "MLX_MEMORY_", "MLX_MODELS_")
 
-settings.register_profile("short", deadline=None, derandomize=True, max_examples=100,
+settings.register_profile("short", deadline=None, derandomize=True, max_examples=50,
                           suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("short")

@@ -1,4 +1,4 @@
-"""Whole stacks as their owner sees them: two at once, one killed to the last process, and configurations that are wrong."""
+"""Whole stacks as their owner sees them: two at once, one killed to its last process, wrong configurations."""
 
 import os
 import signal
