@@ -25,7 +25,7 @@ from workers.text import Detokenizer, StopMatcher, Vocabulary, choose_detokenize
 
 PREFILL_CHUNK_MAX_TOKENS = 512
 PREFILL_CHUNK_MIN_TOKENS = 16
-PREFILL_CHUNK_FIRST_TOKENS = 64  # before anything was measured
+PREFILL_CHUNK_FIRST_TOKENS = 32  # before anything was measured
 STEP_TARGET_S = 0.25
 READ_CHUNK_BYTES = 128 * 1024 * 1024  # weights are read in such pieces, with progress after each
 WEIGHTS_PART = 0.9  # of the load's progress; the rest is the warm-up
