@@ -111,6 +111,15 @@ class FakeGateway:
             assert found, f"{count} {kind.__name__} expected, received {self.received}"
             return self.all(kind)[count - 1]
 
+    def wait_for_cancel(self, request_id: str) -> None:
+        """Of this very request: the cancel of an earlier test's caller may come late, after a reset."""
+        with self._news:
+            found = self._news.wait_for(lambda: self.is_cancelled(request_id), WAIT_S)
+            assert found, f"no cancel of {request_id}, received {self.received}"
+
+    def is_cancelled(self, request_id: str) -> bool:
+        return request_id in [cancel.id for cancel in self.all(protocol.Cancel)]
+
     def all(self, kind: type[Message]) -> list[Message]:
         return [message for message in self.received if isinstance(message, kind)]
 
