@@ -9,7 +9,7 @@ import pytest
 from gateway import protocol
 from gateway.client import GatewayError
 from gateway.http.answering import check_end, server_timing
-from gateway.protocol import Cancel, LoadModel, Progress, Submit
+from gateway.protocol import LoadModel, Progress, Submit
 from tests.support.fake_gateway import TIMINGS, accepted, done, error, model_info, tokens
 from tests.support.raw_http import RawHttp
 
