@@ -12,6 +12,7 @@ from gateway.http.answering import check_end, server_timing
 from gateway.protocol import LoadModel, Progress, Submit
 from tests.support.fake_gateway import TIMINGS, accepted, done, error, model_info, tokens
 from tests.support.raw_http import RawHttp
+from tests.support.supervisor_home import wait_until
 
 CHAT, COMPLETIONS = "/api/chat", "/v1/chat/completions"
 ASKED = b'{"messages": [{"role": "user", "content": "hi"}], "stream": true}'
@@ -100,7 +101,7 @@ def test_a_caller_that_does_not_read_is_cut_and_only_that_one(stack, gateway, ht
             gateway.say(submit.id, *(tokens(submit.id, n, flood) for n in range(8)))
         gateway.wait_for_cancel(submit.id)
         assert b'"done":true' not in raw.read_to_end()
-    [(event, facts)] = stack.notes
+    [(event, facts)] = wait_until("the note", lambda: list(stack.notes))
     assert event == "caller_cut" and facts["path"] == CHAT
 
 
