@@ -61,11 +61,15 @@ class ProcessWatch:
                 row.start_confirmed_at = now
                 self.r.tell([row], now)
         elif row.phase is Phase.STARTING:
-            confirmed = row.start_confirmed_at is not None and self.read_at > row.start_confirmed_at
-            if confirmed and fact.state == ProcessState.STOPPED:
-                self._hold(row, now)
-            elif confirmed:
+            if row.start_confirmed_at is None or self.read_at <= row.start_confirmed_at:
+                return  # older than the order
+            if fact.state != ProcessState.STOPPED:
                 self._crash(row, f"exited with status {fact.exit_status} before its hello", now)
+            elif fact.start_s:
+                self._hold(row, now)
+            else:
+                row.on_not_started(now, "the order to start it was lost")
+                self.r.tell([row], now)
         elif fact.state == ProcessState.STOPPED and fact.start_s and not row.has_process:
             if row.phase is not Phase.HELD:
                 self._hold(row, now)
@@ -94,6 +98,8 @@ class ProcessWatch:
             self.r.effects.note("ended", model=row.slug, incarnation=row.incarnation)
             self.r.tell([row], now)
             return
+        if words is not None and words.incarnation == row.incarnation and words.finished:
+            row.crashes.clear()  # it could do its work: whatever killed it, it does not crash by itself
         doing = Phase(last).name.lower() if last in WORKER_PHASES else "starting"
         what = row.last_error or f"its process died while {doing}"
         self._crash(row, f"stalled and was stopped: {row.reason}" if row.stalled_at is not None else what, now)

@@ -80,6 +80,9 @@ class Reconciler:
                 row.load_deadline = now + self.limits.load_deadline_s
             elif words.phase == Phase.STARTING:
                 row.on_started(now, "was starting when control restarted")
+                row.starts, row.start_confirmed_at = words.starts, now  # the next list of processes tells the truth
+            elif words.phase in (Phase.BACKOFF, Phase.QUARANTINED):
+                row.on_adopted(Phase(words.phase), words.backoff_until_ns / NS, words.crashes, now)
 
     def tell(self, rows: Iterable[RowState], now: float) -> None:
         """The table first, then the gateway."""

@@ -2,7 +2,8 @@
 
 Every change of phase goes through `RowState.move`, which asks `control/states.py` whether it is legal. How a process
 ended decides what comes next: an orderly end is DOWN; a crash is BACKOFF for 1, 2, 4 .. 60 s; the third crash within
-CRASH_WINDOW_S is QUARANTINED, until QUARANTINE_S have passed or an operator starts the worker. Pure.
+CRASH_WINDOW_S with no finished answer in between is QUARANTINED, until QUARANTINE_S have passed or an operator starts
+the worker. Pure.
 """
 
 from dataclasses import dataclass, field
@@ -64,6 +65,12 @@ class RowState:
         effective = advance(self.effective, phase)
         self.phase = effective
         self.reason = reason
+
+    def on_adopted(self, phase: Phase, not_before: float, crashes: int, now: float) -> None:
+        """A new control process goes on with the wait that an earlier one ordered. When each crash was is not known."""
+        self.phase, self.not_before = phase, not_before
+        self.crashes = [now] * crashes
+        self.reason = "crashed before control restarted"
 
     def on_started(self, now: float, reason: str) -> None:
         """The process was ordered, or seen to be there."""

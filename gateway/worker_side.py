@@ -133,7 +133,7 @@ class WorkerSide:
                 self.d.counters.retried += 1
                 self.d.requeue(request, now)
             else:
-                died = f"after {request.next_position} tokens of this answer" if request.next_position else (
+                died = f"after token {request.next_position} of this answer" if request.next_position else (
                     f"before the first token, {request.attempt} times")
                 self.d.end_in_error(request, "worker_crashed", f"the worker of {request.model.name} died {died}")
 

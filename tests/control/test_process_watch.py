@@ -104,3 +104,35 @@ def test_what_drained_for_another_reason_comes_again_when_wanted():
     world.tick(0.5)
     world.facts("a", ProcessState.EXITED, start=10, stop=20)
     assert world.starts("a") == 2
+
+
+def test_a_worker_that_could_do_its_work_is_not_quarantined_however_often_it_is_killed():
+    world = World("a")
+    for _ in range(10):
+        world.waits["a"] = (0, 1, 0)
+        world.tick(2)
+        world.load("a")
+        world.set_words("a", finished=3)
+        world.die("a")
+        assert world.phase("a") is Phase.BACKOFF and len(world.r.rows["a"].crashes) == 1
+
+
+@pytest.mark.parametrize("fact, phase", [
+    ({"state": ProcessState.RUNNING, "pid": 5000, "start": 10}, Phase.STARTING),
+    ({"state": ProcessState.EXITED, "start": 10, "stop": 20, "status": 1}, Phase.BACKOFF),
+    ({"state": ProcessState.STOPPED}, Phase.BACKOFF),
+    ({"state": ProcessState.STOPPED, "start": 10, "stop": 20}, Phase.HELD),
+])
+def test_a_start_that_control_did_not_live_to_see(fact, phase):
+    world = World("a")
+    world.want("a", medium=1)
+    left_behind = world.snapshot()
+    world.r = world.make_reconciler(epoch=501)
+    world.r.adopt(left_behind, world.now)
+    world.now += 0.5
+    world.facts("a", **fact)
+    assert world.phase("a") is phase and world.r.rows["a"].starts == 1
+    if phase is Phase.BACKOFF:
+        world.tick(2)
+        world.tick()
+        assert world.starts("a") == 2

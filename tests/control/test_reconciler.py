@@ -166,6 +166,23 @@ def test_a_new_control_finds_the_dead_dead_and_gives_higher_incarnations():
     assert world.r.rows["a"].incarnation > old.incarnation
 
 
+def test_a_new_control_keeps_a_quarantine():
+    world = World("a")
+    world.waits["a"] = (0, 1, 0)
+    for _ in range(CRASHES_MAX):
+        world.tick(61)
+        world.load("a")
+        world.waits["a"] = (0, 1, 0)
+        world.die("a")
+    left_behind, until = world.snapshot(), world.r.rows["a"].not_before
+    world.r = world.make_reconciler(epoch=501)
+    world.r.adopt(left_behind, world.now)
+    assert world.phase("a") is Phase.QUARANTINED and world.r.rows["a"].not_before == pytest.approx(until)
+    starts = world.starts("a")
+    world.tick(60)
+    assert world.starts("a") == starts
+
+
 def test_an_old_incarnation_and_an_unknown_model_are_refused():
     world = World("a")
     world.want("a", medium=1)
