@@ -112,7 +112,7 @@ class Dispatcher:
         outcome = self.admission.submit(request.ticket, now)
         if isinstance(outcome, QueueFull):
             limits = self.admission.limits
-            raise Refusal("queue_full", f"server busy: {limits.max_running} running and {limits.max_queued} waiting",
+            raise Refusal("queue_full", f"{limits.max_running} run and {limits.max_queued} wait; these are the limits",
                           self._retry_after_s(request.ticket.target, now))
         self.requests[request.ticket.id] = self.by_id[request.client, request.id] = request
         self.counters.admitted[request.ticket.priority] += 1
