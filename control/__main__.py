@@ -1,6 +1,7 @@
 """`python -m control`: the control process, from lock to exit. It leaves the workers as they are: they serve on.
 
-Exit codes: 0 stopped by TERM, 1 another control process holds the lock, 2 the configuration is wrong (not retried).
+Exit codes: 0 stopped by TERM, 1 another control process holds the lock, 2 the configuration is wrong (not retried),
+3 the table was lost (the next control process makes another).
 """
 
 import os
@@ -11,7 +12,8 @@ from pathlib import Path
 from control.config import Config, ConfigError, load_config
 from control.home import Home, HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
 from control.journal import get_journal
-from control.loop import Loop
+from control.loop import Loop, TableLost
+from control.table import TableRefused
 
 
 def main() -> int:
@@ -27,19 +29,23 @@ def main() -> int:
         print(f"another control process serves this home: {held}", file=sys.stderr)
         return 1
     with lock:
-        reconcile(config, home)
-    return 0
+        return reconcile(config, home)
 
 
-def reconcile(config: Config, home: Home) -> None:
+def reconcile(config: Config, home: Home) -> int:
     journal = get_journal("control")
     loop = Loop(config, home, journal.info)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(loop, "stopping", True))
     journal.info("control_up", epoch=loop.reconciler.epoch, boot_id=loop.reconciler.boot_id, source=config.source)
-    loop.run()
+    try:
+        loop.run()
+    except (TableLost, TableRefused):
+        journal.error("table_lost", remedy="another control process makes another table")
+        return 3
     loop.close()
     journal.info("control_down")
+    return 0
 
 
 if __name__ == "__main__":

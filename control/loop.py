@@ -30,6 +30,10 @@ FRAMES_PER_TURN_MAX = 256
 NS = 1_000_000_000
 
 
+class TableLost(Exception):
+    """The table was deleted or cut short under us."""
+
+
 class Loop:
     """Implements `reconciler.Effects`."""
 
@@ -95,6 +99,7 @@ class Loop:
         self._header.flush()
 
     def run(self) -> None:
+        """Until TERM. Raises: TableLost."""
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._bell, zmq.POLLIN)
@@ -109,6 +114,8 @@ class Loop:
                 self.reconciler.processes.on_supervisord(value, now)
             if now >= next_tick:
                 next_tick = now + TICK_S
+                if self._table.replaced():
+                    raise TableLost  # supervisord starts another control process, and that one makes another table
                 self._beat(now)
                 self.reconciler.on_tick(now)
 

@@ -117,7 +117,7 @@ class Reconciler:
             self._refuse(identity, f"no model with the slug {hello.slug!r} is configured")
         elif hello.incarnation == 0 and not (same_process and row.phase is Phase.ALIVE):
             self._welcome_newborn(row, identity, hello, now)
-        elif hello.incarnation in (0, row.incarnation) or hello.incarnation > self.incarnation:
+        elif hello.incarnation == 0 or hello.incarnation >= row.incarnation:  # 0 in the row of a table made anew
             self._welcome_back(row, identity, hello, now)
         else:
             self._refuse(identity, f"incarnation {hello.incarnation} of {row.slug} is over")

@@ -128,6 +128,10 @@ class Loop:
             self.dispatcher.pump(now)
             for identity, how in self.fanout.flush(now):
                 self.dispatcher.on_client_lost(identity, how, now)
+            self._publish(now)
+
+    def _publish(self, now: float) -> None:
+        with suppress(TableRefused):  # cut short by somebody: control makes another, and we follow at a tick
             self._publisher.publish(now)
 
     def _timeout_ms(self, next_tick: float) -> int:
@@ -176,7 +180,7 @@ class Loop:
         """Everybody who waits gets an error; what the sockets hold is given LAST_WORDS_MS to leave."""
         self.dispatcher.stop()
         self.fanout.flush(time.monotonic())
-        self._publisher.publish(time.monotonic())
+        self._publish(time.monotonic())
         self._clients.close(linger=LAST_WORDS_MS)
         self._workers.close()
         self._control.close()

@@ -181,7 +181,8 @@ class Loop:
         if now - self._footprint_at > FOOTPRINT_EVERY_S:
             self._footprint, self._footprint_at = footprint_self_bytes(), now
         self._writer.set(**self._runtime.words(now, self._footprint))
-        self._writer.flush()
+        with suppress(TableRefused):  # cut short by somebody: control makes another, and we follow at a tick
+            self._writer.flush()
 
     def _say_last_words(self) -> None:
         self.write_row(time.monotonic())

@@ -166,6 +166,22 @@ def test_a_new_control_finds_the_dead_dead_and_gives_higher_incarnations():
     assert world.r.rows["a"].incarnation > old.incarnation
 
 
+def test_a_table_made_anew_takes_the_living_workers_in_as_they_are():
+    world = World("a")
+    world.want("a", medium=1)
+    world.load("a")
+    incarnation = world.r.rows["a"].incarnation
+    world.r = world.make_reconciler(epoch=501)  # nothing to adopt
+    world.r.incarnation = incarnation + 100  # its floor is the wall clock
+    world.hello("a", incarnation, Phase.READY, pid=5000)
+    assert (world.phase("a"), world.r.rows["a"].incarnation) == (Phase.READY, incarnation)
+    world.die("a")
+    world.waits["a"] = (0, 1, 0)
+    world.tick(2)
+    world.hello("a")
+    assert world.r.rows["a"].incarnation > incarnation + 100
+
+
 def test_a_new_control_keeps_a_quarantine():
     world = World("a")
     world.waits["a"] = (0, 1, 0)

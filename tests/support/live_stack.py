@@ -86,6 +86,14 @@ class LiveStack:
         except TableRefused:
             return None
 
+    def boot_id(self) -> int:
+        """Of the table that stands there; 0 while there is no sound one."""
+        try:
+            with closing(Table.open(self.paths.table)) as table:
+                return table.boot_id
+        except TableRefused:
+            return 0
+
     def gateway_words(self) -> GatewayWords:
         with closing(Table.open(self.paths.table)) as table:
             return table.read(GatewayWords)
