@@ -95,7 +95,7 @@ class Loop:
             self._bell_push.send(b"\0")
 
     def _beat(self, now: float) -> None:
-        self._header.set(heartbeat_ns=int(now * NS))
+        self._header.set(heartbeat_ns=int(now * NS), supervisord_at_ns=int(self.reconciler.processes.read_at * NS))
         self._header.flush()
 
     def run(self) -> None:

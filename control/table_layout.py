@@ -35,7 +35,10 @@ SLUG_MAX_BYTES = 96
 
 
 class ControlWords(NamedTuple):
-    """control about itself. `overload` and `spill` are one bit per class; times are monotonic nanoseconds."""
+    """control about itself. `overload` and `spill` are one bit per class; times are monotonic nanoseconds.
+
+    `supervisord_at_ns`: when the newest list of processes was asked of supervisord; 0: none yet.
+    """
 
     epoch: int
     heartbeat_ns: int
@@ -43,6 +46,7 @@ class ControlWords(NamedTuple):
     pressure_permille: int
     overload: int
     spill: int
+    supervisord_at_ns: int
 
 
 class GatewayWords(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from control import messages
-from control.states import Phase
+from control.states import HAS_PROCESS, Phase
 from gateway import VERSION, protocol, waiting
 from gateway.requests import Refusal, find_model
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from gateway.dispatcher import Dispatcher
 
 LOAD_WAITERS_MAX = 1000
+SUPERVISORD_SILENT_S = 10.0
 UNAVAILABLE = {
     Phase.HELD: "is held: an operator stopped it; `warden ctl start worker-{slug}` brings it back",
-    Phase.QUARANTINED: "is quarantined",
+    Phase.QUARANTINED: "is quarantined: {reason}",
     Phase.LEAK_SUSPECTED: "cannot be loaded: the memory of its last process did not come back; a reboot frees it",
 }
 Waiter = tuple[bytes, str, float]  # client, id, since (monotonic seconds)
@@ -109,7 +110,7 @@ class Desk:
 
     def _on_load(self, client: bytes, question: protocol.LoadModel, now: float) -> None:
         model = find_model(self.d.config, question.model)
-        self.refuse_if_unavailable(model.slug)
+        self.refuse_if_unavailable(model.slug, now)
         if model.slug in self.d.opened_at:
             self._answer(client, question.id, self.model_info(model))
             return
@@ -131,7 +132,7 @@ class Desk:
         """End the waits for loads that cannot succeed, or that last too long."""
         limit_s = self.d.config.load_deadline_s
         for slug, waiters in list(self._loads.items()):
-            refusal = self.unavailable(slug)
+            refusal = self.unavailable(slug, now)
             late = Refusal("model_unavailable", f"not loaded within {limit_s:g} s", waiting.LOAD_GUESS_S)
             kept = []
             for waiter in waiters:
@@ -147,17 +148,30 @@ class Desk:
 
     # -- what cannot be had ----------------------------------------------------------------------------------
 
-    def unavailable(self, slug: str) -> Refusal | None:
+    def unavailable(self, slug: str, now: float) -> Refusal | None:
         """Why a request for this model is hopeless now, or None."""
         row = self.d.effects.read_row(slug)
-        if row is None or row.phase not in UNAVAILABLE:
+        name = self._models[slug].name
+        if row is None:
             return None
-        state = self.states.get(slug)
-        reason = f": {state.reason}" if state is not None and state.reason and state.phase == row.phase else ""
-        retry_after_s = state.retry_after_s if state is not None else 0.0
-        text = UNAVAILABLE[Phase(row.phase)].format(slug=slug)
-        return Refusal("model_unavailable", f"the model {text}{reason}", retry_after_s)
+        if row.phase in UNAVAILABLE:
+            state = self.states.get(slug)
+            known = state is not None and state.phase == row.phase
+            reason = state.reason if known else "its log says why"
+            text = UNAVAILABLE[Phase(row.phase)].format(slug=slug, reason=reason)
+            return Refusal("model_unavailable", f"{name} {text}", state.retry_after_s if known else 0.0)
+        if row.phase not in HAS_PROCESS and self._supervisord_is_silent(now):
+            return Refusal("model_unavailable", f"{name} is not loaded, and nothing can be loaded: supervisord does "
+                           "not answer; run `warden down`, then `warden up`")
+        return None
 
-    def refuse_if_unavailable(self, slug: str) -> None:
-        if (refusal := self.unavailable(slug)) is not None:
+    def _supervisord_is_silent(self, now: float) -> bool:
+        """By control's word, as long as control itself is not silent: only it asks supervisord."""
+        words = self.d.effects.read_control()
+        if words is None or not words.supervisord_at_ns:
+            return False
+        return words.heartbeat_ns - words.supervisord_at_ns > SUPERVISORD_SILENT_S * 1e9
+
+    def refuse_if_unavailable(self, slug: str, now: float) -> None:
+        if (refusal := self.unavailable(slug, now)) is not None:
             raise refusal

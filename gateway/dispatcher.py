@@ -21,7 +21,7 @@ import msgspec
 from control import messages
 from control.config import Config
 from control.states import PROCESS_ENDED
-from control.table import RowControl, RowWorker
+from control.table import ControlWords, RowControl, RowWorker
 from gateway import protocol, waiting
 from gateway.admission import Admission, Limits, QueuedDisplacing, QueueFull
 from gateway.counters import Counters
@@ -46,6 +46,8 @@ class Effects(Protocol):
     def read_row(self, slug: str) -> RowControl | None: ...
 
     def read_worker(self, slug: str) -> RowWorker | None: ...
+
+    def read_control(self) -> ControlWords | None: ...
 
     def note(self, event: str, **facts: object) -> None:
         """One line in the journal."""
@@ -101,7 +103,7 @@ class Dispatcher:
             self._numbers += 1
             request = make_request(submit, client, self.config, number=self._numbers, now=now,
                                    draw_seed=self.draw_seed)
-            self.desk.refuse_if_unavailable(request.model.slug)
+            self.desk.refuse_if_unavailable(request.model.slug, now)
             self.pump(now)  # who waits and may run does so before the newcomer is measured against the queue limit
             self._admit(request, now)
         except Refusal as refusal:
@@ -204,7 +206,7 @@ class Dispatcher:
             self.end_in_error(self.requests[ticket.id], "queue_deadline",
                                f"not started within {self.config.queue_deadline_s:g} s", 1.0)
         waiters = [r for r in self.requests.values() if not r.worker]
-        refusals = {slug: self.desk.unavailable(slug) for slug in {r.ticket.target for r in waiters}}
+        refusals = {slug: self.desk.unavailable(slug, now) for slug in {r.ticket.target for r in waiters}}
         for request in waiters:
             refusal = refusals[request.ticket.target]
             if refusal is not None:

@@ -29,6 +29,8 @@ CLIENT_FRAMES_MAX = 64  # frames inside ZeroMQ per client; the rest waits in Fan
 FRAME_OVERHEAD_BYTES = 64 * 1024
 CLOCK_GAP_S = 5.0
 LAST_WORDS_MS = 1000
+READ_LAST_WORDS_S = 0.3
+GREET_EVERY_S = 0.25
 PEER_GONE = (zmq.EHOSTUNREACH,)
 
 
@@ -51,7 +53,8 @@ class Loop:
         self._take_table(table)
         self.dispatcher = Dispatcher(config, next_epoch(table), self.fanout, self, lambda: secrets.randbits(63))
         self._publisher = self._make_publisher()
-        self._greeted = (0, 0)  # control epoch and boot id that have our hello
+        self._control_heard = 0  # the epoch of the control process that told us about the rows
+        self._greet_at = 0.0
 
     # -- the table -------------------------------------------------------------------------------------------
 
@@ -68,6 +71,7 @@ class Loop:
         if self._table.replaced():
             with suppress(TableRefused):  # control is at work on it; look again at the next tick
                 table = Table.open(self._home.table)
+                self._control_heard = 0
                 self._table.close()
                 self._take_table(table)
                 self._publisher = self._make_publisher()
@@ -123,7 +127,7 @@ class Loop:
             if now >= next_tick:
                 next_tick = now + TICK_S
                 self._follow_table()
-                self._greet_control()
+                self._greet_control(now)
                 self.dispatcher.on_tick(now)
             self.dispatcher.pump(now)
             for identity, how in self.fanout.flush(now):
@@ -166,20 +170,28 @@ class Loop:
                 self.dispatcher.counters.dropped_frames += 1
                 continue
             if isinstance(message, messages.ModelState):
+                self._control_heard = message.control_epoch
                 self.dispatcher.on_control(message, now)
 
-    def _greet_control(self) -> None:
-        """Say hello to each new control process, so that it tells us the state of every row."""
-        words = self._table.read(ControlWords)
-        if words is None or (words.epoch, self._table.boot_id) == self._greeted:
+    def _greet_control(self, now: float) -> None:
+        """Say hello to each new control process until it tells us the state of the rows: a hello may be lost."""
+        words = self.read_control()
+        if words is None or words.epoch == self._control_heard or now < self._greet_at:
             return
-        self._greeted = (words.epoch, self._table.boot_id)
+        self._greet_at = now + GREET_EVERY_S
         self.to_control(messages.GatewayHello(messages.VERSION, self._table.boot_id, self.dispatcher.epoch))
 
+    def read_control(self) -> ControlWords | None:
+        return self._table.read(ControlWords)
+
     def close(self) -> None:
-        """Everybody who waits gets an error; what the sockets hold is given LAST_WORDS_MS to leave."""
+        """Everybody who waits gets an error, and time to read it.
+
+        Linger is not enough: a peer that asked for it (IMMEDIATE) drops what it has not read when we disconnect.
+        """
         self.dispatcher.stop()
         self.fanout.flush(time.monotonic())
+        time.sleep(READ_LAST_WORDS_S)
         self._publish(time.monotonic())
         self._clients.close(linger=LAST_WORDS_MS)
         self._workers.close()

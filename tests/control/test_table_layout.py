@@ -29,7 +29,7 @@ from control.table_writer import RecordWriter
 
 GOLDEN_VERSION = 1
 GOLDEN = {  # kind -> first byte (in row 0), bytes, names in order; each name is one word, from the second word on
-    "ControlWords": (128, 128, "epoch heartbeat_ns pid pressure_permille overload spill"),
+    "ControlWords": (128, 128, "epoch heartbeat_ns pid pressure_permille overload spill supervisord_at_ns"),
     "GatewayWords": (256, 256, "epoch heartbeat_ns pid running_high running_medium running_low paused_high "
                                "paused_medium paused_low queued_high queued_medium queued_low admitted_high "
                                "admitted_medium admitted_low finished failed cancelled rejected displaced expired "

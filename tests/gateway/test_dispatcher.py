@@ -245,7 +245,20 @@ def test_a_model_that_cannot_be_had_is_answered_at_once(phase):
     for request in ("waiting", "new"):
         error = world.end_of(request)
         assert (error.code, error.status, error.retry_after_s) == ("model_unavailable", 503, 42.0)
-        assert "the reason for people" in error.message
+        assert ("the reason for people" if phase is Phase.QUARANTINED else "warden ctl start") in error.message
+
+
+def test_without_supervisord_only_what_has_a_process_is_waited_for():
+    world = World("a", "b", "c")
+    world.worker_up("a")
+    world.set_row("b", Phase.DOWN)
+    world.set_row("c", Phase.STARTING)
+    world.supervisord_at = world.now - 11.0
+    for slug in "abc":
+        world.submit(slug, model=slug)
+    error = world.end_of("b")
+    assert (error.code, error.status) == ("model_unavailable", 503) and "supervisord" in error.message
+    assert not world.ended("a") and not world.ended("c")
 
 
 def test_a_stopping_gateway_leaves_nobody_without_a_word():

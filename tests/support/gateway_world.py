@@ -2,7 +2,7 @@
 
 from control.config import Config, EchoConfig, ModelConfig
 from control.states import Phase
-from control.table import RowControl, RowWorker
+from control.table import ControlWords, RowControl, RowWorker
 from gateway import protocol
 from gateway.dispatcher import Dispatcher
 from gateway.fanout import Fanout, Sent
@@ -25,6 +25,7 @@ class World:
 
     def __init__(self, *slugs: str, **settings) -> None:
         self.now = 100.0
+        self.supervisord_at = 0.0
         self.rows: dict[str, RowControl] = {}
         self.worker_words: dict[str, RowWorker] = {}
         self.worker_frames: list[tuple[bytes, object]] = []
@@ -59,6 +60,10 @@ class World:
 
     def read_worker(self, slug):
         return self.worker_words.get(slug)
+
+    def read_control(self):
+        return ControlWords(**dict.fromkeys(ControlWords._fields, 0) | {
+            "heartbeat_ns": int(self.now * 1e9), "supervisord_at_ns": int(self.supervisord_at * 1e9)})
 
     def note(self, event, **facts) -> None:
         self.notes.append((event, facts))

@@ -1,0 +1,104 @@
+"""The gateway's loop with real sockets and a real table, and control, workers and clients played by the test."""
+
+import threading
+
+import pytest
+import zmq
+
+from control import messages
+from control.home import Home, prepare_home
+from control.sockets import open_dealer, open_router
+from control.states import Phase
+from control.table import ControlWords, GatewayWords, Table
+from gateway import protocol
+from gateway.loop import Loop
+from tests.support.gateway_world import make_config
+from tests.support.supervisor_home import wait_until
+
+WAIT_MS = 10_000
+
+
+class Surroundings:
+    def __init__(self, folder):
+        self.home = Home(folder / "home")
+        prepare_home(self.home)
+        self.table = Table.create(self.home.table, 77)
+        self.table.name_row(0, "a")
+        header = self.table.writer(ControlWords)
+        header.set(epoch=5, heartbeat_ns=1)
+        header.flush()
+        self.notes = []
+        self.loop = Loop(make_config("a"), self.home, Table.open(self.home.table),
+                         lambda event, **facts: self.notes.append(event))
+        self.thread = threading.Thread(target=self.live)
+        self.thread.start()
+        self.context = zmq.Context()
+
+    def live(self):
+        self.loop.run()
+        self.loop.close()
+
+    def stop(self):
+        self.loop.stopping = True
+        self.thread.join(WAIT_MS / 1000)
+
+    def client(self):
+        return open_dealer(self.context, self.home.endpoint("clients"), 1 << 20, b"client")
+
+
+@pytest.fixture
+def around(tmp_path):
+    around = Surroundings(tmp_path)
+    yield around
+    around.stop()
+    around.context.destroy(linger=0)
+
+
+def receive(socket, decode):
+    assert socket.poll(WAIT_MS), "nothing came"
+    return decode(socket.recv_multipart()[-1])
+
+
+def test_control_is_greeted_until_it_answers(around):
+    wait_until("a first greeting into the void", lambda: around.table.read(GatewayWords) is not None)
+    control = open_router(around.context, around.home.endpoint("control"), 1 << 20)
+    first, second = (receive(control, messages.decode_from_peer) for _ in range(2))
+    assert isinstance(first, messages.GatewayHello) and first == second
+    control.poll(WAIT_MS)
+    identity = control.recv_multipart()[0]
+    state = messages.ModelState(messages.VERSION, 5, "a", 1, Phase.DOWN, "for people")
+    control.send_multipart((identity, messages.encode(state)))
+    wait_until("its answer", lambda: "a" in around.loop.dispatcher.desk.states)
+    while control.poll(0):
+        control.recv_multipart()
+    assert not control.poll(600), "it is not greeted again"
+
+
+def test_who_waits_hears_that_the_gateway_stops(around):
+    client = around.client()
+    assert client.poll(WAIT_MS, zmq.POLLOUT)
+    client.send(protocol.encode({"type": "submit", "id": "1", "prompt": "x"}))
+    assert isinstance(receive(client, protocol.decode_event), protocol.Accepted)
+    around.loop.stopping = True  # a client that reads has time to do so before the connection goes
+    end = receive(client, protocol.decode_event)
+    assert isinstance(end, protocol.Error) and end.code == "gateway_unavailable"
+
+
+def test_a_table_made_anew_is_followed(around):
+    replaced = Table.create(around.home.table, 78)
+    replaced.name_row(0, "a")
+    wait_until("its words", lambda: replaced.read(GatewayWords) is not None)
+    assert around.loop.dispatcher.boot_id == 78 and "table_reopened" in around.notes
+    replaced.close()
+
+
+def test_frames_of_nobody_are_counted_and_the_loop_goes_on(around):
+    client = around.client()
+    assert client.poll(WAIT_MS, zmq.POLLOUT)
+    client.send_multipart([b"too", b"many", b"parts"])
+    client.send(b"\xc1")
+    error = receive(client, protocol.decode_event)
+    assert error.code == "invalid_request"
+    client.send(protocol.encode({"type": "stats", "id": "2"}))
+    stats = protocol.decode_stats(receive(client, protocol.decode_event).value)
+    assert stats.dropped_frames == 2
