@@ -7,11 +7,11 @@ usage, 3 another process holds this row, 70 the engine died.
 import os
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from control.config import Config, ConfigError, ModelConfig, load_config
-from control.home import HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
+from control.home import Home, HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
 from control.journal import get_journal
 from control.process_facts import process_start_time_us
 from control.table import Table, TableRefused
@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> int:
     with lock:
         journal = get_journal(f"worker-{slug}")
         start_time_us = process_start_time_us(os.getpid()) or 0
-        loop = Loop(slug, home, table, make_engine(model), start_time_us, journal.info)
+        parent = expected_parent(home, os.environ)
+        loop = Loop(slug, home, table, make_engine(model), start_time_us, parent, journal.info)
         return loop.run()
 
 
@@ -52,6 +53,16 @@ def close_environment(env: MutableMapping[str, str]) -> None:
     for name in [name for name in env if "TRUST_REMOTE_CODE" in name or name == "MLXLM_USE_MODELSCOPE"]:
         del env[name]
     env["HF_HUB_OFFLINE"] = "1"
+
+
+def expected_parent(home: Home, env: Mapping[str, str]) -> int:
+    """Whose child this worker is while it is no orphan: supervisord's if that started it, which may have died since."""
+    if "SUPERVISOR_ENABLED" not in env:
+        return os.getppid()
+    try:
+        return int(home.supervisor_pidfile.read_text())
+    except (OSError, ValueError):
+        return 0  # the stack is being taken down: nobody's child
 
 
 def find_model(config: Config, slug: str) -> ModelConfig:

@@ -55,7 +55,7 @@ class Wake:
 class Loop:
     """Implements `runtime.Effects`."""
 
-    def __init__(self, slug: str, home: Home, table: Table, engine: Engine, start_time_us: int,
+    def __init__(self, slug: str, home: Home, table: Table, engine: Engine, start_time_us: int, parent: int,
                  note: Callable[..., None]) -> None:
         self._slug, self._home, self._table, self.note = slug, home, table, note
         self._context = zmq.Context()
@@ -72,7 +72,7 @@ class Loop:
         self._runtime = Runtime(slug, os.getpid(), start_time_us, engine.batch_max, self._engine, self)
         self._runtime.boot_id = table.boot_id
         self._writer = None
-        self._parent = os.getppid()
+        self._parent = parent
         self._footprint, self._footprint_at = 0, 0.0
         self._term = False
 

@@ -1,5 +1,7 @@
 """`supervisorctl start|stop worker-x` on a real stack mean what an operator expects: load, drain, hold."""
 
+import os
+import signal
 import threading
 import time
 
@@ -81,3 +83,20 @@ def test_a_worker_that_dies_idle_is_not_started_until_somebody_asks(make_stack):
         assert stack.starts_of("b") == 1
         assert isinstance(list(client.generate(model="b", prompt="#tokens=2"))[-1], Done)
     assert stack.starts_of("b") == 2
+
+
+def test_workers_of_a_killed_supervisord_finish_their_answer_and_leave(make_stack):
+    stack = make_stack(SETTINGS).up()
+    with stack.client() as client:
+        events = client.generate(model="a", prompt="#tokens=40")
+        while not isinstance(next(events), Tokens):
+            pass
+        stack.supervisord.start("worker-b")  # may learn of the death only after its own start
+        os.kill(stack.supervisord.pid(), signal.SIGKILL)
+        rest = list(events)
+        assert isinstance(rest[-1], Done) and rest[-1].usage.completion_tokens == 40
+        wait_until("the end of the workers",
+                   lambda: sorted(stack.processes().values()) == ["control", "gateway", "http"])
+        with pytest.raises(GatewayError) as refused:
+            list(client.generate(model="a", prompt="#tokens=2"))
+    assert refused.value.code == "model_unavailable" and "supervisord" in refused.value.message
