@@ -55,10 +55,14 @@ class ModelConfig(ModelSettings, SamplingSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Server, Limits, Control):
-    """All settings. `source` is the file's path, or BUILT_IN. `models` is in the order of the file, never empty."""
+    """All settings. `source` is the file's path, or BUILT_IN. `models` is in the order of the file, never empty.
+
+    `places` says for messages where each setting that was given stands: `file:line: key`, or the variable's name.
+    """
 
     source: str
     models: tuple[ModelConfig, ...]
+    places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def find(self, name: str) -> ModelConfig | None:
         """The model of this name or alias, in any case and with or without ":latest"; "" is the default model."""
@@ -103,7 +107,8 @@ def load_config(env: Mapping[str, str], cwd: Path) -> Config:
         models = _read_models(file, values.get("models_dir"), env)
     else:
         models = (ModelConfig(name="random", slug="random", path=str(home / "models" / "random-1m")),)
-    config = Config(source=str(file.path) if file else BUILT_IN, models=models, **values)
+    config = Config(source=str(file.path) if file else BUILT_IN, models=models,
+                    places={key: place.where for key, place in places.items()}, **values)
     _check_together(config, places)
     return _preloaded(config, env)
 

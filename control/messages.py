@@ -13,66 +13,69 @@ Life of a worker, seen from here:
     control -> Quit             answered by Quitting (empty-handed; exits 0) or Busy
 """
 
+from typing import Annotated
+
 import msgspec
 
 VERSION = 1
 FRAME_MAX_BYTES = 64 * 1024
+Word = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what a word of the table can hold, whoever says it
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
     """worker -> control. `start_time_us` is the process's start time, to tell a reused pid apart."""
 
-    v: int
-    boot_id: int
+    v: Word
+    boot_id: Word
     slug: str
-    pid: int
-    start_time_us: int
-    incarnation: int = 0  # 0: not yet welcomed; else this process was welcomed as that incarnation before
-    phase: int = 0
+    pid: Word
+    start_time_us: Word
+    incarnation: Word = 0  # 0: not yet welcomed; else this process was welcomed as that incarnation before
+    phase: Word = 0
 
 
 class Report(msgspec.Struct, array_like=True, tag="report", frozen=True):
     """worker -> control, on each change of phase and when a load failed (`error` is then not empty)."""
 
-    v: int
+    v: Word
     slug: str
-    incarnation: int
-    phase: int
-    load_id: int = 0
+    incarnation: Word
+    phase: Word
+    load_id: Word = 0
     error: str = ""
 
 
 class Quitting(msgspec.Struct, array_like=True, tag="quitting", frozen=True):
     """worker -> control: empty-handed, exiting 0 now."""
 
-    v: int
+    v: Word
     slug: str
-    incarnation: int
-    fence: int
+    incarnation: Word
+    fence: Word
 
 
 class Busy(msgspec.Struct, array_like=True, tag="busy", frozen=True):
     """worker -> control: QUIT refused, and why."""
 
-    v: int
+    v: Word
     slug: str
-    incarnation: int
-    fence: int
+    incarnation: Word
+    fence: Word
     reason: str
 
 
 class GatewayHello(msgspec.Struct, array_like=True, tag="gateway", frozen=True):
     """gateway -> control, when it starts and whenever the control epoch in the table changes."""
 
-    v: int
-    boot_id: int
-    gateway_epoch: int
+    v: Word
+    boot_id: Word
+    gateway_epoch: Word
 
 
 class Want(msgspec.Struct, array_like=True, tag="want", frozen=True):
     """gateway -> control: somebody waits for this model (how many stands in the table). Only a wake-up."""
 
-    v: int
+    v: Word
     slug: str
 
 
@@ -82,37 +85,37 @@ FromPeer = Hello | Report | Quitting | Busy | GatewayHello | Want
 class Welcome(msgspec.Struct, array_like=True, tag="welcome", frozen=True):
     """control -> worker: you are this incarnation; `share_bytes` is your share of memory (0: not limited)."""
 
-    v: int
-    boot_id: int
-    control_epoch: int
-    row: int
-    incarnation: int
-    share_bytes: int = 0
+    v: Word
+    boot_id: Word
+    control_epoch: Word
+    row: Word
+    incarnation: Word
+    share_bytes: Word = 0
 
 
 class Refused(msgspec.Struct, array_like=True, tag="refused", frozen=True):
     """control -> worker: the hello is refused; exit with the reason on stderr."""
 
-    v: int
+    v: Word
     reason: str
 
 
 class Load(msgspec.Struct, array_like=True, tag="load", frozen=True):
     """control -> worker: load your model now. Repeating the same `load_id` is harmless."""
 
-    v: int
-    incarnation: int
-    load_id: int
-    control_epoch: int
+    v: Word
+    incarnation: Word
+    load_id: Word
+    control_epoch: Word
 
 
 class Quit(msgspec.Struct, array_like=True, tag="quit", frozen=True):
     """control -> worker: exit 0 if you are empty-handed, else answer Busy."""
 
-    v: int
-    incarnation: int
-    fence: int
-    control_epoch: int
+    v: Word
+    incarnation: Word
+    fence: Word
+    control_epoch: Word
     reason: str
 
 
@@ -122,11 +125,11 @@ class ModelState(msgspec.Struct, array_like=True, tag="state", frozen=True):
     `incarnation` is the one the news is about; for PROCESS_ENDED phases it is the incarnation that died.
     """
 
-    v: int
-    control_epoch: int
+    v: Word
+    control_epoch: Word
     slug: str
-    incarnation: int
-    phase: int
+    incarnation: Word
+    phase: Word
     reason: str = ""
     retry_after_s: float = 0.0
 

@@ -1,10 +1,12 @@
 """Where the weights of a model lie: a directory beside the configuration, in models_dir, or in the Hugging Face cache.
 
-Looks, and neither opens nor fetches: a directory counts when it holds `config.json`. The cache is read by its layout
-(`models--ORG--NAME/refs/main` names the snapshot), because importing huggingface_hub would cost every process of the
-stack half a second at start.
+The first directory that holds `config.json` is the one. It must then be whole: a readable `config.json`, weights under
+the name that mlx_lm loads, and every file that the index names, which is what an interrupted download lacks. Nothing is
+fetched and no weights are opened. The cache is read by its layout (`models--ORG--NAME/refs/main` names the snapshot),
+because importing huggingface_hub would cost every process of the stack half a second at start.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from os.path import expanduser, isdir, isfile, realpath
@@ -15,6 +17,10 @@ from control.toml_text import shown
 
 HUGGING_FACE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)?")
 REFERENCE_MAX_CHARS = 128
+WEIGHTS = "model*.safetensors"
+INDEX = "model.safetensors.index.json"
+CONFIG_MAX_BYTES = 4 * 1024 * 1024
+INDEX_MAX_BYTES = 64 * 1024 * 1024  # the longest seen names 90 000 tensors in 9 MB
 
 
 def expand(path: str, env: Mapping[str, str]) -> Path:
@@ -28,13 +34,18 @@ def find_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[str,
     """The absolute, resolved directory of a model that was given as `path` at `where`.
 
     Raises:
-        ConfigError: it is nowhere, no directory, or without config.json; with the places that were looked at.
+        ConfigError: it is nowhere, no directory, or without config.json, with the places that were looked at; or it is
+            not whole, with what it lacks.
     """
     places = list(dict.fromkeys(root / expand(path, env) for root in roots))
     cache = hub_cache(env)
     snapshot = _snapshot(cache, path) if HUGGING_FACE_ID.fullmatch(path) else None
     for place in (*places, *([snapshot] if snapshot else [])):
         if isfile(place / "config.json"):
+            lacking = _what_is_lacking(place)
+            if lacking:
+                how = f" with: hf download {path}" if place == snapshot else ""
+                raise ConfigError(where, lacking, f"fetch the model again{how} (a broken-off download looks like this)")
             return realpath(place)
     there = next((place for place in places if isdir(place)), None)
     if there:
@@ -49,6 +60,32 @@ def find_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[str,
         raise ConfigError(where, f"{looked} and not in the Hugging Face cache {cache}",
                           f"correct the path, or fetch the model with: hf download {path}")
     raise ConfigError(where, looked, "correct the path")
+
+
+def _what_is_lacking(place: Path) -> str:
+    """Why mlx_lm could not load this directory, as far as names show it; "" if nothing does."""
+    if _read_object(place / "config.json", CONFIG_MAX_BYTES) is None:
+        return f"{place}/config.json is not a JSON object of at most {CONFIG_MAX_BYTES} bytes"
+    if not any(isfile(file) for file in place.glob(WEIGHTS)):
+        return f"{place} holds no {WEIGHTS}"
+    if not isfile(place / INDEX):
+        return ""
+    index = _read_object(place / INDEX, INDEX_MAX_BYTES)
+    files = index.get("weight_map") if index else None
+    if not isinstance(files, dict):
+        return f"{place}/{INDEX} is not a JSON object with weight_map of at most {INDEX_MAX_BYTES} bytes"
+    missing = next((name for name in sorted(set(map(str, files.values()))) if not isfile(place / name)), None)
+    return f"{place} lacks {shown(missing)}, which {INDEX} names" if missing is not None else ""
+
+
+def _read_object(path: Path, limit_bytes: int) -> dict | None:
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(limit_bytes + 1)
+        value = json.loads(data) if len(data) <= limit_bytes else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def hub_cache(env: Mapping[str, str]) -> Path:

@@ -121,6 +121,11 @@ class GatewayClient:
             self._socket.close()
             self._socket = None
 
+    def give_up(self, code: str, message: str, retry_after_s: float = 0.0) -> None:
+        """End all that is outstanding, and whatever is asked from now on, with that error; the gateway cancels it."""
+        self.exchange.give_up(code, message, retry_after_s)
+        self._schedule()
+
     async def __aenter__(self) -> "GatewayClient":
         await self.start()
         return self

@@ -13,6 +13,7 @@ Guarantees
    A request may therefore see `Accepted` twice. The answer to a copy too many (`duplicate_id`) is dropped.
 3. A request that left early is cancelled, also when its `Accepted` comes after that.
 4. Waiting is bounded: ACCEPTED_WITHIN_S for the first answer, SILENCE_MAX_S for a gateway that says nothing at all.
+5. After `give_up` nothing is outstanding and nothing is taken on: a client that is about to go has its last word.
 
 Refused: continuing an answer in another gateway epoch, and a request too large for one frame.
 No socket and no clock: frames to send stand in `outbox`, `now` is an argument.
@@ -113,6 +114,7 @@ class Exchange:
         self.version = ""
         self.outbox: deque[bytes] = deque([HELLO])
         self.dropped_frames = 0
+        self._given_up: tuple[str, str, float] | None = None
         self._outstanding: dict[str, Outstanding] = {}
         self._heard_at = now
         self._hello_at = now
@@ -126,6 +128,8 @@ class Exchange:
 
     def ask(self, question: Question, inbox: Inbox, now: float) -> None:
         """Send `question`; its events go to `inbox`. Raises: GatewayError `queue_full`, `body_too_large`."""
+        if self._given_up is not None:
+            raise GatewayError(*self._given_up)
         if len(self._outstanding) >= OUTSTANDING_MAX or len(self.outbox) >= OUTBOX_MAX_FRAMES:
             raise GatewayError("queue_full", f"this client has {len(self._outstanding)} requests outstanding already; "
                                f"the limit is {OUTSTANDING_MAX}", RETRY_AFTER_RESTART_S)
@@ -141,10 +145,16 @@ class Exchange:
         if self._outstanding.pop(request_id, None) is not None:
             self._cancel(request_id)
 
+    def give_up(self, code: str, message: str, retry_after_s: float = 0.0) -> None:
+        """End every request with that error and cancel it; whatever is asked from now on ends so too (5)."""
+        self._given_up = (code, message, retry_after_s)
+        for request_id in list(self._outstanding):
+            self._end(request_id, GatewayError(code, message, retry_after_s))
+            self._cancel(request_id)
+
     def close(self) -> None:
         """The client goes away: whoever still waits for an answer learns it."""
-        for request_id in list(self._outstanding):
-            self._end(request_id, GatewayError("gateway_unavailable", f"the client of {self.endpoint} was closed"))
+        self.give_up("gateway_unavailable", f"the client of {self.endpoint} was closed")
 
     def _cancel(self, request_id: str) -> None:
         self.outbox.append(protocol.encode(protocol.Cancel(request_id)))

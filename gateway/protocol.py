@@ -21,6 +21,7 @@ ID_MAX_CHARS = 128
 STOP_MAX = 16
 STOP_MAX_CHARS = 256
 MESSAGES_MAX = 4096
+TOKENS_MAX = 1_048_576
 BODY_MAX_BYTES = 32 * 1024 * 1024
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_MAX_CHARS)]
@@ -100,7 +101,7 @@ class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True):
     model: Name = ""
     messages: Annotated[list[Message], msgspec.Meta(min_length=1, max_length=MESSAGES_MAX)] | None = None
     prompt: str | None = None
-    tokens: Annotated[list[TokenId], msgspec.Meta(min_length=1)] | None = None
+    tokens: Annotated[list[TokenId], msgspec.Meta(min_length=1, max_length=TOKENS_MAX)] | None = None
     options: Options = Options()
     priority: Literal["high", "medium", "low"] = "medium"
     caller: Name = ""

@@ -14,7 +14,6 @@ from gateway import protocol
 from gateway.admission import Ticket
 from workers.protocol import ChatMessage, Sampling
 
-TOKENS_MAX = 4_000_000
 PRIORITY_BY_NAME = {"high": Priority.HIGH, "medium": Priority.MEDIUM, "low": Priority.LOW}
 SAMPLING_FIELDS = tuple(name for name in Sampling.__struct_fields__ if name != "seed")
 
@@ -117,5 +116,3 @@ def check_prompt(submit: protocol.Submit, config: Config) -> None:
         raise Refusal("invalid_request", f"{given[0]}: {chars} characters; the limit is {config.body_max_bytes}")
     if submit.prompt == "":
         raise Refusal("invalid_request", "prompt: must not be empty; send `load` to load a model without asking")
-    if submit.tokens is not None and len(submit.tokens) > TOKENS_MAX:
-        raise Refusal("invalid_request", f"tokens: {len(submit.tokens)} ids; the limit is {TOKENS_MAX}")

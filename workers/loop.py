@@ -83,7 +83,8 @@ class Loop:
             self._control.send(messages.encode(message), zmq.DONTWAIT)
 
     def to_gateway(self, message: msgspec.Struct) -> None:
-        if self._gateway is not None:
+        """In order. A heartbeat is not worth keeping while the gateway takes nothing."""
+        if self._gateway is not None and not (self._outbox and isinstance(message, jobs.Beat)):
             self._outbox.append(jobs.encode(message))
 
     def drop_unsent(self) -> None:

@@ -16,7 +16,7 @@ its attempt too. A receiver drops and counts frames of another epoch, incarnatio
 Pure: no socket here. `decode_*` raise `msgspec.ValidationError` / `msgspec.DecodeError` on anything malformed.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ VERSION = 1
 FRAME_MAX_BYTES = 1024 * 1024  # token frames; job frames are capped by the gateway's body limit
 BEAT_EVERY_S = 0.5
 ACCEPT_WITHIN_S = 1.0
+Word = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what a word of the table can hold, whoever says it
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -53,31 +54,31 @@ class ChatMessage(msgspec.Struct, array_like=True, frozen=True):
 class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
     """gateway -> worker. Exactly one of `messages` (chat template applied), `prompt` (as it is), `tokens` is set."""
 
-    v: int
-    epoch: int
-    incarnation: int
-    job: int
-    attempt: int
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
     messages: list[ChatMessage] | None
     prompt: str | None
     tokens: list[int] | None
     sampling: Sampling
-    max_tokens: int  # 0: as many as the context still holds
+    max_tokens: Word  # 0: as many as the context still holds
     stop: list[str]
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel", frozen=True):
-    v: int
-    epoch: int
-    incarnation: int
-    job: int
-    attempt: int
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
 
 
 class Welcome(msgspec.Struct, array_like=True, tag="welcome", frozen=True):
-    v: int
-    boot_id: int
-    epoch: int
+    v: Word
+    boot_id: Word
+    epoch: Word
 
 
 ToWorker = Job | Cancel | Welcome
@@ -86,34 +87,34 @@ ToWorker = Job | Cancel | Welcome
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
     """worker -> gateway. `batch_max` is how many jobs it takes at once; `context_length` in tokens (0 until READY)."""
 
-    v: int
-    boot_id: int
-    epoch_known: int
+    v: Word
+    boot_id: Word
+    epoch_known: Word
     slug: str
-    incarnation: int
-    pid: int
-    phase: int
-    batch_max: int
-    context_length: int = 0
-    load_ms: int = 0
+    incarnation: Word
+    pid: Word
+    phase: Word
+    batch_max: Word
+    context_length: Word = 0
+    load_ms: Word = 0
 
 
 class Accept(msgspec.Struct, array_like=True, tag="accept", frozen=True):
-    v: int
-    epoch: int
-    incarnation: int
-    job: int
-    attempt: int
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
 
 
 class Refuse(msgspec.Struct, array_like=True, tag="refuse", frozen=True):
     """worker -> gateway: the job was not started. `code` "not_ready" is no attempt and goes back to the queue."""
 
-    v: int
-    epoch: int
-    incarnation: int
-    job: int
-    attempt: int
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
     code: str
     message: str
 
@@ -122,8 +123,8 @@ class End(msgspec.Struct, array_like=True, frozen=True):
     """How a job ended: token counts and the engine's own times in milliseconds."""
 
     reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: Word
+    completion_tokens: Word
     prompt_ms: float
     decode_ms: float
 
@@ -134,28 +135,28 @@ class Item(msgspec.Struct, array_like=True, frozen=True):
     `ids` may be empty (text released late, or an end without a token); `text` may be empty (held back).
     """
 
-    job: int
-    attempt: int
-    position: int
+    job: Word
+    attempt: Word
+    position: Word
     ids: list[int]
     text: str
     end: End | None = None
 
 
 class Step(msgspec.Struct, array_like=True, tag="step", frozen=True):
-    v: int
-    epoch: int
-    incarnation: int
-    seq: int
+    v: Word
+    epoch: Word
+    incarnation: Word
+    seq: Word
     items: list[Item]
 
 
 class Fail(msgspec.Struct, array_like=True, tag="fail", frozen=True):
-    v: int
-    epoch: int
-    incarnation: int
-    job: int
-    attempt: int
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
     code: str
     message: str
 
@@ -163,13 +164,13 @@ class Fail(msgspec.Struct, array_like=True, tag="fail", frozen=True):
 class Beat(msgspec.Struct, array_like=True, tag="beat", frozen=True):
     """worker -> gateway: alive. `steps` counts engine steps, so that a stuck engine shows as unchanged."""
 
-    v: int
-    epoch: int
-    incarnation: int
+    v: Word
+    epoch: Word
+    incarnation: Word
     slug: str
-    phase: int
-    active: int
-    steps: int
+    phase: Word
+    active: Word
+    steps: Word
 
 
 FromWorker = Hello | Accept | Refuse | Step | Fail | Beat

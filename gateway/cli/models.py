@@ -1,7 +1,7 @@
 """`warden ps`, `ls`, `check` and `version`: what is known about the models, without asking any process.
 
-`ps` reads the table, so it works while the gateway is down; what it shows is a reading, and a worker that is silent
-reads as unknown. `ls` and `check` read the configuration only.
+`ps` reads the table, so it works while the gateway is down; what it shows is a reading, a worker that is silent reads
+as unknown, and so do the numbers of a silent gateway. `ls` and `check` read the configuration only.
 """
 
 import json
@@ -14,14 +14,15 @@ import gateway
 from control.states import HEARTBEAT_STALE_NS, Phase
 
 if TYPE_CHECKING:
-    from control.table import GatewayWords, Row
+    from control.table import ControlWords, GatewayWords, Row, Snapshot
 
 MIB = 1024 * 1024
 PIPE_WIDTH_COLUMNS = 240
+SUPERVISORD_STALE_NS = 10 * 10**9
 NO_WORD = "no fresh word from control or the worker"
 REASONS = {
     Phase.HELD: "stopped by an operator; `warden ctl start worker-{slug}` ends that",
-    Phase.QUARANTINED: "crashed too often; `warden ctl start worker-{slug}` tries once more",
+    Phase.QUARANTINED: "crashed too often (see logs/worker-{slug}.log); `warden ctl start worker-{slug}` tries again",
     Phase.LEAK_SUSPECTED: "its memory did not come back",
 }
 
@@ -40,8 +41,8 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] 
         raise CommandFailed(str(refused)) from None
     snapshot, now_ns = table.snapshot(), time.monotonic_ns()
     table.close()
-    if snapshot.control is None or abs(now_ns - snapshot.control.heartbeat_ns) > HEARTBEAT_STALE_NS:
-        print("control is silent: this is what was last written", file=sys.stderr)
+    for line in choose_remarks(snapshot, now_ns):
+        print(line, file=sys.stderr)
     lines = [describe(row, snapshot.gateway, now_ns) for row in snapshot.rows]
     if as_json:
         print(json.dumps(lines, indent=2))
@@ -50,29 +51,47 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] 
         ["NAME", "STATE", "PID", "MEM", "IN-FLIGHT", "QUEUED", "REASON"],
         [
             [line["name"], line["state"], line["pid"] or "-", _mebibytes(line["memory_bytes"]),
-             line["in_flight"], line["queued"], line["reason"]]
+             _number(line["in_flight"]), _number(line["queued"]), line["reason"]]
             for line in lines
         ],
     )
 
 
+def choose_remarks(snapshot: "Snapshot", now_ns: int) -> list[str]:
+    """Who is silent, so that the reader knows what the numbers are worth."""
+    control, remarks = snapshot.control, []
+    if not _is_fresh(control, now_ns):
+        remarks.append("control is silent: this is what was last written")
+    elif control.supervisord_at_ns and now_ns - control.supervisord_at_ns > SUPERVISORD_STALE_NS:
+        remarks.append("supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`")
+    if not _is_fresh(snapshot.gateway, now_ns):
+        remarks.append("the gateway is silent: what runs and waits is not known; `warden ctl status` shows why")
+    return remarks
+
+
+def _is_fresh(words: "ControlWords | GatewayWords | None", now_ns: int) -> bool:
+    return words is not None and abs(now_ns - words.heartbeat_ns) < HEARTBEAT_STALE_NS
+
+
 def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> dict:
     """A row for people and for `--json`: plain values, 0 where nothing is known.
 
-    Memory only from a fresh worker whose process lives; counters only if this gateway wrote them (those of another
-    epoch add up to nothing).
+    Memory only from a fresh worker whose process lives. Counters only if this gateway wrote them (those of another
+    epoch add up to nothing), and None if it is silent.
     """
     phase = row.phase(now_ns)
     pid = row.control.pid if row.control else 0
     worker = row.worker if pid and row.worker_is_fresh(now_ns) else None
-    counts = row.gateway if row.gateway and gateway_words and row.gateway.epoch == gateway_words.epoch else None
+    known = _is_fresh(gateway_words, now_ns)
+    counts = row.gateway if row.gateway and known and row.gateway.epoch == gateway_words.epoch else None
+    nothing = 0 if known else None
     return {
         "name": row.name,
         "state": phase.name.lower() if phase else "unknown",
         "pid": pid,
         "memory_bytes": (worker.footprint_bytes or worker.mlx_active_bytes) if worker else 0,
-        "in_flight": counts.dispatched - counts.finished if counts else 0,
-        "queued": counts.waiting_high + counts.waiting_medium + counts.waiting_low if counts else 0,
+        "in_flight": counts.dispatched - counts.finished if counts else nothing,
+        "queued": counts.waiting_high + counts.waiting_medium + counts.waiting_low if counts else nothing,
         "reason": _reason(row, phase, now_ns),
     }
 
@@ -113,7 +132,7 @@ def check(
     checked = read_config(config)
     names = ", ".join(model.name for model in checked.models)
     print(f"ok: {checked.source}")
-    print(f"http: {http_url(checked)}")
+    print(f"http: {http_url(checked.host, checked.port)}")
     print(f"limits: {checked.max_running} running, {checked.max_queued} queued")
     print(f"models: {names}")
 
@@ -121,6 +140,10 @@ def check(
 def version() -> None:
     """The version of mlx-warden."""
     print(gateway.VERSION)
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else str(count)
 
 
 def _mebibytes(count: int) -> str:

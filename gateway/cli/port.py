@@ -5,19 +5,19 @@ stack of before left in TIME_WAIT do not count (SO_REUSEADDR, as supervisord its
 """
 
 import errno
+import shlex
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
 
 from control.config import Config
 from gateway.cli.exits import USAGE, CommandFailed
-from gateway.cli.settings import config_file
+from gateway.cli.processes import home_of
 
 LSOF_TIMEOUT_S = 5.0
 
 
-def check_port(config: Config, env: Mapping[str, str]) -> None:
+def check_port(config: Config) -> None:
     """Bind the port once and give it back.
 
     Raises:
@@ -28,35 +28,37 @@ def check_port(config: Config, env: Mapping[str, str]) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((config.host, config.port))
     except OSError as error:
-        raise CommandFailed(_refusal(config, env, error), USAGE) from None
+        raise CommandFailed(_refusal(config, error), USAGE) from None
 
 
-def port_setting(config: Config, env: Mapping[str, str]) -> str:
-    """What decided the port: the variable, the file, or nobody."""
-    if env.get("WARDEN_PORT"):
-        return "WARDEN_PORT"
-    file = config_file(config)
-    return f"{file}: server.port" if file else "server.port (built-in default)"
+def port_setting(config: Config) -> str:
+    """What decided the port: the variable, a line of the file, or nobody."""
+    return config.places.get("port", "server.port (built-in default)")
 
 
-def _refusal(config: Config, env: Mapping[str, str], error: OSError) -> str:
-    where = f"{port_setting(config, env)}: port {config.port} on {config.host}"
+def _refusal(config: Config, error: OSError) -> str:
+    where = f"{port_setting(config)}: port {config.port} on {config.host}"
     remedy = "set WARDEN_PORT or server.port to a free one"
-    if error.errno == errno.EADDRINUSE:
-        holder = _holder(config.port)
-        return f"{where} is in use{f' by {holder}' if holder else ''}; stop that program, or {remedy}"
-    return f"{where} cannot be used ({error.strerror}); {remedy}"
+    if error.errno != errno.EADDRINUSE:
+        return f"{where} cannot be used ({error.strerror}); {remedy}"
+    name, pid = _holder(config.port)
+    by = f" by {name} (pid {pid})" if pid else ""
+    home = home_of(pid) if pid else ""
+    if home:
+        stop = f"stop it with `WARDEN_HOME={shlex.quote(home)} warden down`"
+        return f"{where} is in use{by} of the warden stack in {home}; {stop}, or {remedy}"
+    return f"{where} is in use{by}; stop that program, or {remedy}"
 
 
-def _holder(port: int) -> str:
-    """`name (pid N)` of the process that listens, "" where lsof is missing or may not see it."""
+def _holder(port: int) -> tuple[str, int]:
+    """Name and pid of the process that listens; ("", 0) where lsof is missing or may not see it."""
     lsof = shutil.which("lsof")
     if lsof is None:
-        return ""
+        return "", 0
     command = [lsof, "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=LSOF_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
+        return "", 0
     fields = {line[0]: line[1:] for line in reversed(answer.stdout.splitlines()) if line}
-    return f"{fields['c']} (pid {fields['p']})" if {"p", "c"} <= fields.keys() else ""
+    return (fields["c"], int(fields["p"])) if {"p", "c"} <= fields.keys() else ("", 0)

@@ -31,6 +31,11 @@ def processes_of(home: Home) -> dict[int, str]:
     return found
 
 
+def home_of(pid: int) -> str:
+    """The WARDEN_HOME of a process that supervisord started for a stack, or of that supervisord; "" for any other."""
+    return next((root for found, root, _ in _named_processes() if found == pid), "")
+
+
 def described(processes: dict[int, str]) -> str:
     """`control (pid 12), gateway (pid 13)`"""
     return ", ".join(f"{name} (pid {pid})" for pid, name in sorted(processes.items()))

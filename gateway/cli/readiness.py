@@ -8,10 +8,10 @@ configuration, or that has failed to stay up `START_FAILURES_MAX` times; supervi
 import http.client
 from typing import NamedTuple
 
-from control.config import Config
+from control.home import Home
 from control.states import HEARTBEAT_STALE_NS
 from control.supervisord import ProcessFact, ProcessState
-from control.table import Snapshot
+from control.table import Snapshot, Table, TableRefused
 
 START_FAILURES_MAX = 3
 PROBE_TIMEOUT_S = 2.0
@@ -66,9 +66,21 @@ def choose_missing(
     return missing
 
 
-def read_http_status(config: Config) -> int:
+def read_table(home: Home) -> Snapshot | None:
+    """A snapshot of the table, None while there is none that can be read."""
+    try:
+        table = Table.open(home.table)
+    except TableRefused:
+        return None
+    try:
+        return table.snapshot()
+    finally:
+        table.close()
+
+
+def read_http_status(host: str, port: int) -> int:
     """The status of GET /readyz, 0 if there is no answer within `PROBE_TIMEOUT_S`."""
-    connection = http.client.HTTPConnection(config.host, config.port, timeout=PROBE_TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status

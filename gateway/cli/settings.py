@@ -16,11 +16,13 @@ def read_config(file: str = "") -> Config:
     """The configuration of this environment, or of `file` in its place.
 
     Raises:
-        CommandFailed: with ConfigError's one line, exit code 2.
+        CommandFailed: with ConfigError's one line, exit code 2; also if `file` is none.
     """
     env = dict(os.environ)
     if file:
-        env["WARDEN_CONFIG"] = file
+        env["WARDEN_CONFIG"] = os.path.expanduser(file)
+        if not os.path.isfile(env["WARDEN_CONFIG"]):
+            raise CommandFailed(f"{file!r} is not a file; correct the path", USAGE)
     try:
         return load_config(env, Path.cwd())
     except ConfigError as error:
@@ -32,6 +34,6 @@ def config_file(config: Config) -> Path | None:
     return None if config.source == BUILT_IN else Path(config.source)
 
 
-def http_url(config: Config) -> str:
+def http_url(host: str, port: int) -> str:
     """Where this machine's own programs reach the HTTP face."""
-    return f"http://{config.host}:{config.port}"
+    return f"http://{host}:{port}"

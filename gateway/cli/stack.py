@@ -14,10 +14,10 @@ def up(
         float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it answers; 0: do not wait.")
     ] = READY_WAIT_S,
 ) -> None:
-    """Start the stack of this home ($WARDEN_HOME) and wait until it answers. Does nothing if it runs."""
+    """Start the stack of this home ($WARDEN_HOME) and wait until it answers. Changes nothing if it runs."""
     from control.home import HomeRefused, prepare_home
     from gateway.cli.exits import USAGE, CommandFailed
-    from gateway.cli.settings import http_url, read_config, read_home
+    from gateway.cli.settings import read_config, read_home
     from gateway.cli.starting import Stack, start_stack
 
     config, home = read_config(), read_home()
@@ -25,8 +25,8 @@ def up(
         prepare_home(home)
     except HomeRefused as refused:
         raise CommandFailed(str(refused), USAGE) from None
-    start_stack(Stack(config, home, dict(os.environ), say), wait)
-    print(f"chat in the browser: {http_url(config)}/chat")
+    url = start_stack(Stack(config, home, dict(os.environ), say), wait)
+    print(f"chat in the browser: {url}/chat")
     print(f"over ZeroMQ:         {home.endpoint('clients')}")
 
 

@@ -1,7 +1,7 @@
 """`warden up`: from a checked configuration to a stack that answers, or back to nothing.
 
 1. Refuse what would be in the way: another `warden up`, processes of an earlier stack, a port in use.
-   A home that already runs is success, and nothing is touched.
+   Of a home that already runs it is only told how it is (`running.py`), and nothing is touched.
 2. Remove what a killed stack left, make the built-in model if it is wanted and missing, write the rendered
    configuration (0600: it holds the password), start supervisord.
 3. Wait until control, gateway and http are ready (`readiness.py`), telling what is waited for.
@@ -29,12 +29,12 @@ from control.supervisord import (
     render,
     template_path,
 )
-from control.table import Table, TableRefused
 from gateway.cli.exits import USAGE, CommandFailed
 from gateway.cli.leftovers import log_tail, remove_leftovers
 from gateway.cli.port import check_port
 from gateway.cli.processes import NAME_KEY, UP_LOCK, described, processes_of
-from gateway.cli.readiness import Failures, Missing, choose_missing, read_http_status
+from gateway.cli.readiness import Failures, Missing, choose_missing, read_http_status, read_table
+from gateway.cli.running import Rendered, choose_differences, choose_remedy, read_rendered
 from gateway.cli.settings import config_file, http_url
 from gateway.cli.stopping import stop_stack, wait_for_end
 
@@ -56,11 +56,11 @@ class Stack(NamedTuple):
     python: str = sys.executable
 
 
-def start_stack(stack: Stack, wait_s: float) -> None:
-    """Bring the home up and wait at most `wait_s` until it answers (0: do not wait).
+def start_stack(stack: Stack, wait_s: float) -> str:
+    """Bring the home up and wait at most `wait_s` until it answers (0: do not wait). Returns the URL of what runs.
 
     Raises:
-        CommandFailed: it does not run; nothing of it is left.
+        CommandFailed: it does not run and nothing of it is left, or it ran already and not whole.
     """
     try:
         lock = acquire_lock(stack.home.lock_path(UP_LOCK))
@@ -69,10 +69,9 @@ def start_stack(stack: Stack, wait_s: float) -> None:
         raise CommandFailed(line) from None
     with lock:
         if is_running(stack.home):
-            stack.say(f"already running: {http_url(stack.config)} (home {stack.home.root})")
-            return
+            return tell_how_it_runs(stack)
         refuse_old_processes(stack.home, stack.say)
-        check_port(stack.config, stack.env)
+        check_port(stack.config)
         remove_leftovers(stack.home)
         make_built_in_model(stack)
         try:
@@ -81,7 +80,37 @@ def start_stack(stack: Stack, wait_s: float) -> None:
         except (CommandFailed, KeyboardInterrupt):
             stop_stack(stack.home, lambda line: None)
             raise
-    stack.say(f"ready: {http_url(stack.config)} (home {stack.home.root})")
+    url = http_url(stack.config.host, stack.config.port)
+    stack.say(f"ready: {url} (home {stack.home.root})")
+    return url
+
+
+def tell_how_it_runs(stack: Stack) -> str:
+    """Say where the running stack listens, and whether it would be another one if it were started now. Returns its URL.
+
+    Raises:
+        CommandFailed: one of its programs does not run or does not answer; names it, with the remedy.
+    """
+    home = stack.home
+    rendered = read_rendered(home.supervisor_conf)
+    try:
+        facts = Supervisord(home).processes()
+    except (SupervisordGone, SupervisordFault) as error:
+        raise CommandFailed(f"supervisord of {home.root} has just stopped answering: {error}; try again") from None
+    url = http_url(rendered.host, rendered.port)
+    stack.say(f"already running: {url} (home {home.root})")
+    differences = choose_differences(rendered, Rendered(render_for(stack, rendered.password)))
+    file = config_file(stack.config)
+    if file and file.stat().st_mtime_ns > home.supervisor_conf.stat().st_mtime_ns:
+        differences.append(f"{file} was changed")
+    if differences:
+        stack.say("the configuration is not the one that this stack was started with "
+                  f"({'; '.join(differences)}): to use it, run `warden down`, then `warden up`")
+    http_status = read_http_status(rendered.host, rendered.port)
+    missing = choose_missing(facts, read_table(home), http_status, time.monotonic_ns())
+    if missing:
+        raise CommandFailed(f"it does not run whole: {_listed(missing)}; {choose_remedy(facts)}")
+    return url
 
 
 def is_running(home: Home) -> bool:
@@ -131,19 +160,11 @@ def make_built_in_model(stack: Stack) -> None:
 
 def start_supervisord(stack: Stack) -> None:
     """Write the rendered configuration and start supervisord, which goes into the background once its socket stands."""
-    try:
-        template = template_path().read_text(encoding="utf-8")
-        environment = told_to_children(stack)
-        text = render(
-            stack.config, stack.home, stack.python, template, password=secrets.token_hex(32), environment=environment
-        )
-    except RenderRefused as refused:
-        raise CommandFailed(str(refused), USAGE) from None
-    write_private(stack.home, text)
+    write_private(stack.home, render_for(stack, secrets.token_hex(32)))
     command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(stack.home.supervisor_conf)]
     try:
         done = subprocess.run(
-            command, env={**stack.env, **environment, NAME_KEY: "supervisord"}, stdin=subprocess.DEVNULL,
+            command, env={**stack.env, **told_to_children(stack), NAME_KEY: "supervisord"}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=SUPERVISORD_START_TIMEOUT_S, check=False,
         )
     except subprocess.TimeoutExpired:
@@ -151,6 +172,20 @@ def start_supervisord(stack: Stack) -> None:
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise CommandFailed(f"supervisord did not start: {''.join(last) or f'exit code {done.returncode}'}")
+
+
+def render_for(stack: Stack, password: str) -> str:
+    """The text of the rendered configuration.
+
+    Raises:
+        CommandFailed: something in it cannot be written as supervisord's.
+    """
+    try:
+        template = template_path().read_text(encoding="utf-8")
+        environment = told_to_children(stack)
+        return render(stack.config, stack.home, stack.python, template, password=password, environment=environment)
+    except RenderRefused as refused:
+        raise CommandFailed(str(refused), USAGE) from None
 
 
 def told_to_children(stack: Stack) -> dict[str, str]:
@@ -185,7 +220,8 @@ def wait_until_ready(stack: Stack, wait_s: float) -> None:
         if hopeless:
             reasons = "; ".join(f"{name} {why}" for name, why in sorted(hopeless.items()))
             raise CommandFailed(_with_logs(stack.home, reasons, sorted(hopeless)))
-        missing = choose_missing(facts, read_table(stack.home), read_http_status(stack.config), time.monotonic_ns())
+        http_status = read_http_status(stack.config.host, stack.config.port)
+        missing = choose_missing(facts, read_table(stack.home), http_status, time.monotonic_ns())
         if not missing:
             return
         if time.monotonic() > deadline_s:
@@ -196,18 +232,6 @@ def wait_until_ready(stack: Stack, wait_s: float) -> None:
             stack.say(f"waiting: {_listed(missing)}")
             told = programs
         time.sleep(READY_POLL_EVERY_S)
-
-
-def read_table(home: Home):
-    """A snapshot of the table, None while there is none that can be read."""
-    try:
-        table = Table.open(home.table)
-    except TableRefused:
-        return None
-    try:
-        return table.snapshot()
-    finally:
-        table.close()
 
 
 def _listed(missing: list[Missing]) -> str:

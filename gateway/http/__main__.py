@@ -2,11 +2,12 @@
 
 supervisord hands the socket on as descriptor 0, shared by all http processes, so that it stays open while they are
 restarted one by one; started by hand, the process binds the configured address itself. TERM: no new connections,
-answers under way are finished within GRACEFUL_S.
+answers under way are finished within GRACEFUL_S; those that are not get an error in their dialect LAST_WORDS_S before.
 
 Exit codes: 0 stopped by TERM, 2 the configuration or the address cannot work (not retried).
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -24,17 +25,30 @@ from control.home import Home, HomeRefused, home_from_env, prepare_home
 from control.journal import Journal, get_journal
 from gateway.client import GatewayClient
 from gateway.http.app import make_app
-from gateway.http.call import Services
+from gateway.http.call import STOPPING, Services
 from gateway.http.connection import Connection
 from gateway.http.table_reader import TableReader
 
 GRACEFUL_S = 25  # less than stopwaitsecs in supervisor.conf
+LAST_WORDS_S = 3  # of GRACEFUL_S: time in which callers read the error that ends their answer
 KEEP_ALIVE_S = 30
 BACKLOG_MAX = 1024  # connections that wait to be accepted
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but TERM is a normal end: exit code 0 instead of dying of the signal once all is done."""
+    """uvicorn, but TERM is a normal end: exit code 0 instead of dying of the signal once all is done.
+
+    And no answer is cut: what is not finished in time ends with an error while it can still be sent.
+    """
+
+    def __init__(self, config: uvicorn.Config, client: GatewayClient) -> None:
+        super().__init__(config)
+        self._client = client
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(GRACEFUL_S - LAST_WORDS_S, self._client.give_up, *STOPPING)
+        await super().shutdown(sockets)
+        timer.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -110,7 +124,7 @@ def make_server(config: Config, home: Home, journal: Journal) -> Server:
     return Server(uvicorn.Config(
         make_app(services), http=Connection, loop="uvloop", ws="none", lifespan="on", interface="asgi3",
         log_config=None, log_level=logging.ERROR, access_log=False, server_header=False, proxy_headers=False,
-        backlog=BACKLOG_MAX, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACEFUL_S))
+        backlog=BACKLOG_MAX, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACEFUL_S), services.client)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ async def whole_answer(call: Call, face: Face, answer: Answer) -> None:
                         raise GatewayError("internal", f"the answer has more than {ANSWER_MAX_CHARS} characters; "
                                            "ask for it as a stream")
                 elif isinstance(event, Accepted):
-                    face_model(face, event.model)
+                    call.model = face_model(face, event.model)
                 elif isinstance(event, Done):
                     check_end(event)
                     await call.reply(face.whole("".join(parts), event, wall_clock()), headers=headers_of(event))
@@ -78,6 +78,7 @@ class Stream:
         except GatewayError as error:
             if not self.call.started:
                 raise
+            self.call.failed(error.status, error.code)
             await self.call.body(self.face.error(error.code, error.message), more=False)
 
     async def turn(self) -> None:
@@ -109,7 +110,7 @@ class Stream:
                     self.headers["server-timing"] = f"{known + ', ' if known else ''}ttft;dur={waited_ms:.1f}"
                 return self.face.tokens(event.text, wall_clock()) if event.text else b""
             case Accepted():
-                face_model(self.face, event.model)
+                self.call.model = face_model(self.face, event.model)
                 self.headers["x-warden-model"] = event.model
             case Progress():
                 self.progress = event
@@ -128,9 +129,10 @@ class Stream:
         return b""
 
 
-def face_model(face: Face, model: str) -> None:
-    """The resolved name, for faces that do not repeat what the caller wrote."""
+def face_model(face: Face, model: str) -> str:
+    """The resolved name, which is given back; for faces that do not repeat what the caller wrote."""
     face.model = face.model or model
+    return model
 
 
 def loaded_model(face: Face, result: Result) -> str:

@@ -10,10 +10,20 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gateway.http import ollama_api, ollama_models, openai_api, ops_api
-from gateway.http.call import Endpoint, Handler, Services
-from gateway.http.errors import dialect_of, error_body, error_headers
+from gateway.http.call import Call, Endpoint, Handler, Services
+from gateway.http.errors import Problem, dialect_of, error_body, error_headers
 from gateway.http.guard import Guard
 from gateway.protocol import ERRORS
+
+
+
+def absent(what: str) -> Handler:
+    """501 where a dialect has an endpoint that we do not: its clients read 404 as "no such model"."""
+    async def refuse(call: Call) -> None:
+        raise Problem("not_offered", f"{call.scope['path'][:200]}: {what} not offered in this version")
+
+    return refuse
+
 
 ROUTES: dict[str, dict[str, Handler]] = {
     "/": {"GET": ops_api.root},
@@ -31,6 +41,19 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/models": {"GET": openai_api.models},
     "/v1/models/{name:path}": {"GET": openai_api.model},
     "/v1/chat/completions": {"POST": openai_api.chat_completions},
+    "/api/create": {"POST": absent("making models is")},
+    "/api/push": {"POST": absent("pushing models is")},
+    "/api/pull": {"POST": absent("pulling models is")},
+    "/api/copy": {"POST": absent("copying models is")},
+    "/api/delete": {"DELETE": absent("deleting models is")},
+    "/api/embed": {"POST": absent("embedding is")},
+    "/api/embeddings": {"POST": absent("embedding is")},
+    "/api/blobs/{digest}": dict.fromkeys(("GET", "POST"), absent("a blob store is")),  # HEAD comes as GET
+    "/v1/completions": {"POST": absent("completion without a chat is")},
+    "/v1/embeddings": {"POST": absent("embedding is")},
+    "/v1/responses": {"POST": absent("the responses API is")},
+    "/v1/messages": {"POST": absent("Anthropic's API is")},
+    "/v1/messages/count_tokens": {"POST": absent("Anthropic's API is")},
 }
 
 

@@ -5,6 +5,8 @@ and the caller sees it in its dialect. Raw ASGI, so that a token costs one `send
 
 Limits: body size before and while reading, BODY_IDLE_S between two pieces of a body, BODY_WITHIN_S for all of it,
 SEND_WITHIN_S for a caller that does not read: it is cut off.
+
+The journal gets one line for each request that failed for want of us (500 and more) or was left by its caller (499).
 """
 
 import asyncio
@@ -29,6 +31,8 @@ SEND_WITHIN_S = 30.0
 BLANK_MAX_BYTES = 16  # a longer field cannot be an empty one with a few blanks in it
 ABORT = "warden.abort"  # scope extension of `connection`: end the connection without sending what waits
 JSON = "application/json"
+LEFT = (499, "caller_left")  # as nginx logs it; nobody is sent this
+STOPPING = ("gateway_unavailable", "the server is stopping; ask again", 1.0)  # code, message, retry_after_s
 FIRST_FIELD = re.compile(r"\.?([^.\[]*)(.*)", re.DOTALL)
 T = TypeVar("T")
 
@@ -59,6 +63,9 @@ class Call:
         self.request_id: str = scope["request_id"]
         self.began_at = time.monotonic()
         self.started = False
+        self.complete = False
+        self.model = ""  # as asked for, then as resolved
+        self.failure: tuple[int, str] | None = None  # status, code
         self._receive = receive
         self._send = send
 
@@ -105,6 +112,7 @@ class Call:
                     async with asyncio.timeout(BODY_IDLE_S):
                         message = await self._receive()
                     if message["type"] == "http.disconnect":
+                        self.failed(*LEFT)
                         raise CallerGone
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
@@ -122,6 +130,7 @@ class Call:
         async def watch() -> None:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
+            self.failed(*LEFT)
             on_gone()
 
         watcher = asyncio.create_task(watch())
@@ -131,6 +140,10 @@ class Call:
             watcher.cancel()
 
     # -- what we say ------------------------------------------------------------------------------------------
+
+    def failed(self, status: int, code: str) -> None:
+        """The first reason counts: what comes after it follows from it."""
+        self.failure = self.failure or (status, code)
 
     async def send(self, message: Message) -> None:
         """Raises: SlowReader."""
@@ -148,6 +161,7 @@ class Call:
 
     async def body(self, body: bytes, *, more: bool) -> None:
         await self.send({"type": "http.response.body", "body": body, "more_body": more})
+        self.complete = not more
 
     async def reply(self, body: bytes, media_type: str = JSON, *, status: int = 200,
                     headers: Mapping[str, str] = {}) -> None:
@@ -161,7 +175,9 @@ class Call:
                    status: int = 0, headers: Mapping[str, str] = {}) -> None:
         """The error in the caller's dialect. A code that is not in the list came from a newer gateway."""
         code = code if code in ERRORS else "internal"
-        await self.reply_json(error_body(self.dialect, code, message, param), status=status or ERRORS[code].status,
+        status = status or ERRORS[code].status
+        self.failed(status, code)
+        await self.reply_json(error_body(self.dialect, code, message, param), status=status,
                               headers={**error_headers(code, retry_after_s), **headers})
 
 
@@ -180,9 +196,20 @@ class Endpoint:
         call = Call(self.services, self.dialect, scope, receive, send)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         try:
-            handler = self.handlers.get(method)
+            await self._answer(call, self.handlers.get(method))
+        except SlowReader:
+            self._cut(call, "slow_reader")
+        except CallerGone:
+            pass
+        except asyncio.CancelledError:  # only by a server that stops now: this is the last word, not to be passed on
+            await self._end_now(call)
+        finally:
+            self._note_failure(call)
+
+    async def _answer(self, call: Call, handler: Handler | None) -> None:
+        try:
             if handler is None:
-                allow = ", ".join(self.handlers)
+                allow, scope = ", ".join(self.handlers), call.scope
                 raise Problem("method_not_allowed", f"{scope['method']} is not offered on {scope['path']}; use {allow}",
                               headers={"allow": allow})
             await handler(call)
@@ -190,17 +217,30 @@ class Endpoint:
             await call.fail(problem.code, problem.message, problem.param, headers=problem.headers)
         except GatewayError as error:
             await call.fail(error.code, error.message, retry_after_s=error.retry_after_s, status=error.status)
-        except SlowReader:
-            self._cut(call)
-        except CallerGone:
-            return
 
-    def _cut(self, call: Call) -> None:
+    async def _end_now(self, call: Call) -> None:
+        """For who still sends a body, or does not take what is sent: the latter can be told nothing more."""
+        if not call.started:
+            code, message, retry_after_s = STOPPING
+            await call.fail(code, message, retry_after_s=retry_after_s)
+        elif not call.complete:
+            self._cut(call, STOPPING[0])
+
+    def _note_failure(self, call: Call) -> None:
+        """One line, without a word of what was asked. An exception that nobody expected passes here as `internal`."""
+        if not call.complete:
+            call.failed(500, "internal")
+        status, code = call.failure or (200, "")
+        if status >= LEFT[0]:
+            known = {"model": call.model} if call.model else {}
+            self.services.note("request_failed", request_id=call.request_id, path=call.scope["path"], **known,
+                               status=status, code=code, ms=round((time.monotonic() - call.began_at) * 1000))
+
+    def _cut(self, call: Call, code: str) -> None:
         """What waits to be sent is thrown away; closing politely would wait for the very reader that does not read."""
+        call.failed(LEFT[0], code)
         abort = call.scope.get("extensions", {}).get(ABORT)
         if abort is not None:
-            self.services.note("caller_cut", request_id=call.request_id, path=call.scope["path"],
-                               reason=f"nothing taken for {SEND_WITHIN_S:g} s")
             abort()
 
 
@@ -208,7 +248,9 @@ def invalid(problem: msgspec.ValidationError, under: str = "", names: Mapping[st
     """What msgspec found, as the caller knows it: below the field `under`, with `names` from our names to theirs."""
     what, _, where = str(problem).partition(" - at `$")
     first, rest = FIRST_FIELD.fullmatch(where.rstrip("`")).groups()
-    field = f"{under}{names.get(first, first)}{rest}"
+    field = f"{under}{names.get(first, first)}{rest}".rstrip(".")
+    if not field and what.startswith("Expected `object`"):
+        what = f"body: expected an object{what.removeprefix('Expected `object`')}"
     return Problem("invalid_request", f"{field}: {what}" if field else what, field or None)
 
 

@@ -1,17 +1,20 @@
 """What /health and /queue/stats say, worked out from one snapshot of the table. Values in, values out.
 
-Worst first: *degraded* (control or the gateway does not answer, or there is no table), *critical* and *warning*
-(memory pressure as control judges it, or a model that cannot be had), *healthy*. `warnings` names each reason.
+Worst first: *degraded* (control, the gateway or supervisord does not answer, or there is no table), *critical* and
+*warning* (memory pressure as control judges it, or a model that cannot be had or is silent), *healthy*. `warnings`
+names each reason. A silent worker stays listed, as unknown: it may well be computing, and it still holds its memory.
 What nobody has measured is null, never a guess: a monitor must not read "0 bytes" where nothing is known.
 """
 
 from datetime import UTC, datetime
 
-from control.config import Config, ModelConfig
+from control.config import Config
 from control.states import HEARTBEAT_STALE_NS, Phase, Priority
 from control.table import ControlWords, GatewayWords, Row, Snapshot
 
 WARNING_PERCENT, CRITICAL_PERCENT = 85, 95
+SUPERVISORD_STALE_NS = 10 * 10**9
+SUPERVISORD_SILENT = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
 GIB = 1024**3
 LOADED = frozenset({Phase.LOADING, Phase.READY, Phase.DRAINING})
 TROUBLE = frozenset({Phase.BACKOFF, Phase.QUARANTINED, Phase.LEAK_SUSPECTED})
@@ -28,8 +31,21 @@ def why_not_ready(table: Snapshot | str, now_ns: int) -> list[str]:
     if isinstance(table, str):
         return [table]
     parts = {"control": table.control, "gateway": table.gateway}
-    return [f"{name} does not answer (no heartbeat for {HEARTBEAT_STALE_NS // 10**9} s); `warden ctl status` shows why"
+    down = [f"{name} does not answer (no heartbeat for {HEARTBEAT_STALE_NS // 10**9} s); `warden ctl status` shows why"
             for name, words in parts.items() if not is_fresh(words, now_ns)]
+    return [*down, SUPERVISORD_SILENT] if supervisord_is_silent(table.control, now_ns) else down
+
+
+def supervisord_is_silent(control: ControlWords | None, now_ns: int) -> bool:
+    """Only a control that beats can tell; 0 means that supervisord has not answered it yet."""
+    return (is_fresh(control, now_ns) and control.supervisord_at_ns > 0
+            and now_ns - control.supervisord_at_ns > SUPERVISORD_STALE_NS)
+
+
+def is_silent(row: Row, now_ns: int) -> bool:
+    """A worker that control trusts and that has not beaten for a while."""
+    control = row.control
+    return control is not None and control.phase == Phase.ALIVE and control.pid > 0 and row.phase(now_ns) is None
 
 
 def make_health(table: Snapshot | str, config: Config, version: str, memory: tuple[int, int | None], *,
@@ -37,10 +53,13 @@ def make_health(table: Snapshot | str, config: Config, version: str, memory: tup
     """`memory`: bytes of the machine, and of them available (None if not known)."""
     down = why_not_ready(table, now_ns)
     rows = [] if isinstance(table, str) else table.rows
-    models = {model.slug: model for model in config.models}
-    cached = [model_entry(row, models.get(row.name), now_ns, wall_s) for row in rows if row.phase(now_ns) in LOADED]
-    trouble = [f"{models[row.name].name if row.name in models else row.name} is {state_of(row, now_ns)}"
+    names = {model.slug: model.name for model in config.models}
+    cached = [model_entry(row, names.get(row.name, row.name), now_ns, wall_s) for row in rows
+              if row.phase(now_ns) in LOADED or is_silent(row, now_ns)]
+    trouble = [f"{names.get(row.name, row.name)} is {state_of(row, now_ns)}"
                for row in rows if row.phase(now_ns) in TROUBLE]
+    trouble += [f"{names.get(row.name, row.name)} is silent: no heartbeat for "
+                f"{abs(now_ns - row.worker.heartbeat_ns) // 10**9} s" for row in rows if is_silent(row, now_ns)]
     used = used_percent(table, memory, now_ns)
     pressed = pressure_percent(table, now_ns)
     warnings = down + trouble
@@ -106,19 +125,19 @@ def state_of(row: Row, now_ns: int) -> str:
     return phase.name.lower() if phase is not None else "unknown"
 
 
-def model_entry(row: Row, model: ModelConfig | None, now_ns: int, wall_s: float) -> dict[str, object]:
-    """A row with a process that holds its model or is about to."""
+def model_entry(row: Row, name: str, now_ns: int, wall_s: float) -> dict[str, object]:
+    """A row with a process that holds its model or is about to. Memory only from a worker that beats."""
     worker, gateway = row.worker, row.gateway
     last_used_s = wall_s - (now_ns - gateway.last_dispatch_ns) / 1e9 if gateway and gateway.last_dispatch_ns else None
     return {
-        "name": model.name if model else row.name,
+        "name": name,
         "use_count": gateway.use_count if gateway else 0,
         "last_used": datetime.fromtimestamp(last_used_s, UTC).isoformat(timespec="seconds") if last_used_s else None,
         "load_time_seconds": worker.load_ms / 1000 if worker else None,
         "active_requests": max(0, gateway.dispatched - gateway.finished) if gateway else 0,
         "is_loading": row.phase(now_ns) is Phase.LOADING,
         "state": state_of(row, now_ns),
-        "memory_bytes": worker.footprint_bytes if worker else None,
+        "memory_bytes": worker.footprint_bytes if worker and row.worker_is_fresh(now_ns) else None,
         "pid": row.control.pid if row.control else None,
     }
 

@@ -23,15 +23,20 @@ class ModelConfigJson(msgspec.Struct):
     model_type: str = ""
     quantization: Quantization | None = None
     torch_dtype: str | None = None
+    max_position_embeddings: int | None = None
 
 
 class ModelFiles(NamedTuple):
-    """`modified_s`: seconds since 1970, 0 if not known; `quantization`: such as "4bit" or "bfloat16", "" if unknown."""
+    """`modified_s`: seconds since 1970, 0 if not known; `quantization`: such as "4bit" or "bfloat16", "" if unknown.
+
+    `context_length`: tokens that the model was made for, 0 if not known.
+    """
 
     size_bytes: int
     modified_s: float
     family: str
     quantization: str
+    context_length: int
 
 
 def read_model_files(path: str) -> ModelFiles:
@@ -44,10 +49,11 @@ def read_model_files(path: str) -> ModelFiles:
                 if entry.name.endswith(".safetensors"):
                     size += facts.st_size
     except OSError:
-        return ModelFiles(0, 0.0, "", "")
+        return ModelFiles(0, 0.0, "", "", 0)
     config = read_config(os.path.join(path, "config.json"))
     bits = config.quantization.bits if config.quantization else 0
-    return ModelFiles(size, modified, config.model_type, f"{bits}bit" if bits else config.torch_dtype or "")
+    quantization = f"{bits}bit" if bits else config.torch_dtype or ""
+    return ModelFiles(size, modified, config.model_type, quantization, max(config.max_position_embeddings or 0, 0))
 
 
 def modified_s(path: str) -> float:

@@ -7,7 +7,7 @@ A request without a prompt loads the model.
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -15,12 +15,16 @@ from gateway import protocol
 from gateway.client import Answer
 from gateway.http.answering import stream_answer, whole_answer
 from gateway.http.call import Call, invalid, is_given, not_offered
+from gateway.http.errors import Problem
 from gateway.http.streams import OllamaFace
 
 NOTED_OPTIONS_MAX = 256  # names of unknown options that are remembered as noted
 OPTION_NAME_MAX_CHARS = 64
-ZERO_DURATION = re.compile(r"-?0+(\.0*)?(ns|us|µs|ms|s|m|h)?")
+UNIT = "(ns|us|µs|μs|ms|s|m|h)"
+ZERO_DURATION = re.compile(rf"[-+]?(0+(\.0*)?{UNIT}?)+")
+DURATION = re.compile(rf"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+){UNIT})+|[-+]?[0-9]+(\.[0-9]*)?|")
 UNSET = msgspec.Raw()
+T = TypeVar("T", bound="Asked")
 OUR_NAMES = {"max_tokens": "num_predict"}
 noted_options: set[str] = set()
 
@@ -46,7 +50,7 @@ class Asked(msgspec.Struct, kw_only=True):
 
     model: str = ""
     stream: bool | None = None
-    options: dict[str, Any] | None = None
+    options: msgspec.Raw = UNSET
     keep_alive: float | str | None = None
     format: msgspec.Raw = UNSET
     think: msgspec.Raw = UNSET
@@ -75,7 +79,7 @@ class ChatRequest(Asked):
 
 
 async def generate(call: Call) -> None:
-    asked = await call.read_json(GenerateRequest)
+    asked = await read(call, GenerateRequest)
     refuse(asked, format="structured output is", think="thinking is", suffix="filling in the middle is",
            template="another template than the model's is", context="a context of token ids is", images="images are")
     if not asked.prompt:
@@ -88,7 +92,7 @@ async def generate(call: Call) -> None:
 
 
 async def chat(call: Call) -> None:
-    asked = await call.read_json(ChatRequest)
+    asked = await read(call, ChatRequest)
     refuse(asked, format="structured output is", think="thinking is", tools="tools are")
     for number, message in enumerate(asked.messages or ()):
         refuse(message, f"messages[{number}].", images="images are", tool_calls="tool calls are")
@@ -98,8 +102,18 @@ async def chat(call: Call) -> None:
         await ask(call, asked, chat=True, messages=[protocol.Message(m.role, m.content or "") for m in asked.messages])
 
 
+async def read(call: Call, kind: type[T]) -> T:
+    """Raises: Problem."""
+    asked = await call.read_json(kind)
+    call.model = asked.model
+    if isinstance(asked.keep_alive, str) and not DURATION.fullmatch(asked.keep_alive.strip()):
+        raise Problem("invalid_request", f"keep_alive: {asked.keep_alive[:40]!r} is no time; give seconds, or a "
+                      'duration such as "5m"', "keep_alive")
+    return asked
+
+
 async def ask(call: Call, asked: Asked, *, chat: bool, **prompt: object) -> None:
-    answer = call.services.client.ask(model=asked.model, options=options_of(call, asked.options or {}),
+    answer = call.services.client.ask(model=asked.model, options=options_of(call, asked.options),
                                       priority=call.read_priority(), caller=call.caller, **prompt)
     await respond(call, asked, answer, chat=chat)
 
@@ -133,14 +147,20 @@ def is_zero(keep_alive: float | str | None) -> bool:
     return keep_alive is not None and keep_alive == 0
 
 
-def options_of(call: Call, given: dict[str, Any]) -> protocol.Options:
+def options_of(call: Call, given: msgspec.Raw) -> protocol.Options:
     """Raises: Problem `invalid_request` that names the option."""
-    for name in given.keys() - OllamaOptions.__struct_fields__:
+    if not is_given(given):
+        return protocol.Options()
+    try:
+        options = msgspec.json.decode(given, type=OllamaOptions)
+        unknown = msgspec.json.decode(given, type=dict[str, msgspec.Raw]).keys() - OllamaOptions.__struct_fields__
+    except msgspec.ValidationError as problem:
+        raise invalid(problem, "options.") from None
+    for name in unknown:
         if name not in noted_options and len(noted_options) < NOTED_OPTIONS_MAX:
             noted_options.add(name)
             call.services.note("option_ignored", option=name[:OPTION_NAME_MAX_CHARS])
     try:
-        options = msgspec.convert(given, OllamaOptions)
         values = msgspec.structs.asdict(options)
         num_predict, seed, stop = values.pop("num_predict"), values.pop("seed"), values.pop("stop")
         return msgspec.convert({

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from control.config import Config
 from gateway import VERSION, protocol
 from gateway.http.call import Call
 from gateway.http.errors import Problem
@@ -40,20 +41,31 @@ def details(info: protocol.ModelInfo, files: ModelFiles) -> dict[str, object]:
             "families": [family], "parameter_size": "", "quantization_level": files.quantization}
 
 
+def context_length(info: protocol.ModelInfo, files: ModelFiles, config: Config) -> int:
+    """Tokens: what the worker took, or would take once it loads the model; 0 if that is not known."""
+    model = config.find(info.name)
+    known = (files.context_length, model.context_length if model is not None else 0)
+    return info.context_length or min((tokens for tokens in known if tokens), default=0)
+
+
 def time_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z") if seconds else UNKNOWN_TIME
 
 
-def listed(info: protocol.ModelInfo) -> dict[str, object]:
+def listed(info: protocol.ModelInfo, config: Config) -> dict[str, object]:
     files = read_model_files(info.path)
+    tokens = context_length(info, files, config)
     return {"name": tagged(info.name), "model": tagged(info.name), "modified_at": time_text(files.modified_s),
-            "size": files.size_bytes, "digest": digest(info), "details": details(info, files)}
+            "size": files.size_bytes, "digest": digest(info), "details": details(info, files)} | (
+                {"context_length": tokens} if tokens else {})
 
 
-def running(info: protocol.ModelInfo) -> dict[str, object]:
+def running(info: protocol.ModelInfo, config: Config) -> dict[str, object]:
+    files = read_model_files(info.path)
+    tokens = context_length(info, files, config)
     return {"name": tagged(info.name), "model": tagged(info.name), "size": info.memory_bytes, "digest": digest(info),
-            "details": details(info, read_model_files(info.path)), "expires_at": NEVER,
-            "size_vram": info.memory_bytes, "context_length": info.context_length}
+            "details": details(info, files), "expires_at": NEVER, "size_vram": info.memory_bytes} | (
+                {"context_length": tokens} if tokens else {})
 
 
 async def version(call: Call) -> None:
@@ -61,12 +73,13 @@ async def version(call: Call) -> None:
 
 
 async def tags(call: Call) -> None:
-    await call.reply_json({"models": [listed(info) for info in await call.services.client.list_models()]})
+    models = await call.services.client.list_models()
+    await call.reply_json({"models": [listed(info, call.services.config) for info in models]})
 
 
 async def ps(call: Call) -> None:
     models = await call.services.client.list_models()
-    await call.reply_json({"models": [running(info) for info in models if info.state in LOADED]})
+    await call.reply_json({"models": [running(info, call.services.config) for info in models if info.state in LOADED]})
 
 
 async def show(call: Call) -> None:
@@ -76,12 +89,13 @@ async def show(call: Call) -> None:
     info = await call.services.client.show(asked.model or asked.name)
     files = read_model_files(info.path)
     family = files.family or info.engine
+    tokens = context_length(info, files, call.services.config)
     await call.reply_json({
         "modelfile": f"FROM {info.path or info.name}\n",
         "parameters": "",
         "template": "",
         "details": details(info, files),
-        "model_info": {"general.architecture": family, f"{family}.context_length": info.context_length},
+        "model_info": {"general.architecture": family} | ({f"{family}.context_length": tokens} if tokens else {}),
         "capabilities": ["completion"],
         "modified_at": time_text(files.modified_s),
     })

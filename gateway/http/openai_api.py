@@ -71,6 +71,7 @@ NOT_OFFERED = {"tools": "tools are", "functions": "functions are", "logprobs": "
 
 async def chat_completions(call: Call) -> None:
     asked = await call.read_json(Completion)
+    call.model = asked.model
     refuse(asked)
     if not asked.messages:
         raise Problem("invalid_request", "messages: give at least one", "messages")

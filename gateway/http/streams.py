@@ -65,7 +65,7 @@ class OllamaFace:
         return self._line("", at, {"done": True, "done_reason": "load"})
 
     def error(self, code: str, message: str) -> bytes:
-        return encode(error_body("ollama", code, message)) + b"\n"
+        return encode({"error": message}) + b"\n"  # whoever has half an answer is not told "server busy"
 
     def whole(self, text: str, done: Done, at: str) -> bytes:
         times, usage = done.timings, done.usage

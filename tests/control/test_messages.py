@@ -42,3 +42,9 @@ def test_any_bytes_are_a_message_or_one_of_two_errors(frame):
 def test_wrong_types_are_refused(frame):
     with pytest.raises(msgspec.ValidationError):
         m.decode_from_peer(msgspec.msgpack.encode(frame))
+
+
+@pytest.mark.parametrize("number", [-1, 2**63])
+def test_a_number_that_no_word_of_the_table_holds_is_refused(number):
+    with pytest.raises(msgspec.ValidationError):
+        m.decode_from_peer(m.encode(m.Hello(1, 2, "a", number, 4)))

@@ -1,11 +1,12 @@
 """Weights are found where a person would look for them, and what is not found is told with the places looked at."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from control.config_tables import ConfigError
-from control.weights import expand, find_weights, hub_cache
+from control.weights import CONFIG_MAX_BYTES, INDEX, expand, find_weights, hub_cache
 from tests.support.toml_files import make_cached, make_weights
 
 
@@ -43,7 +44,7 @@ def test_a_directory_beats_the_cache_unless_it_is_no_model(tmp_path):
     env = {"HF_HUB_CACHE": str(tmp_path / "hub")}
     (tmp_path / "org" / "a").mkdir(parents=True)
     assert "snapshots" in find_weights("", "org/a", [tmp_path], env)
-    (tmp_path / "org" / "a" / "config.json").touch()
+    make_weights(tmp_path / "org" / "a")
     assert find_weights("", "org/a", [tmp_path], env) == str(tmp_path / "org" / "a")
 
 
@@ -68,6 +69,46 @@ def test_a_file_and_a_directory_without_a_model_are_told_apart(tmp_path):
                                            "give a directory with config.json and *.safetensors (GGUF is not read)")
     assert refused("empty", tmp_path) == (f"f:1: path: {tmp_path}/empty holds no config.json; "
                                           "give the directory that holds config.json and *.safetensors")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": ', "\xff", "[" * 100_000, '"' + "x" * CONFIG_MAX_BYTES + '"'],
+                         ids=["empty", "list", "cut", "latin", "deep", "large"])
+def test_a_config_that_is_no_json_object_is_refused(tmp_path, text):
+    (make_weights(tmp_path / "m") / "config.json").write_text(text, "latin-1")
+    assert refused("m", tmp_path) == (f"f:1: path: {tmp_path}/m/config.json is not a JSON object of at most 4194304 "
+                                      "bytes; fetch the model again (a broken-off download looks like this)")
+
+
+@pytest.mark.parametrize("left", ["other.safetensors", "model-1.safetensors.part", "weights.npz"])
+def test_weights_must_have_the_name_that_is_loaded(tmp_path, left):
+    (make_weights(tmp_path / "m") / "model.safetensors").rename(tmp_path / "m" / left)
+    assert f"{tmp_path}/m holds no model*.safetensors; fetch the model again" in refused("m", tmp_path)
+
+
+def test_a_link_of_the_cache_to_weights_that_are_not_there_is_none_and_the_command_is_told(tmp_path):
+    weights = make_cached(tmp_path, "org/a") / "model.safetensors"
+    weights.unlink()
+    weights.symlink_to("../../blobs/0123")
+    assert refused("org/a", tmp_path / "cwd", HF_HUB_CACHE=str(tmp_path)).endswith(
+        "holds no model*.safetensors; fetch the model again with: hf download org/a "
+        "(a broken-off download looks like this)")
+
+
+def test_every_file_that_the_index_names_must_be_there(tmp_path):
+    model = make_weights(tmp_path / "m")
+    shards = [f"model-{number}-of-3.safetensors" for number in (1, 2, 3)]
+    (model / INDEX).write_text(json.dumps({"weight_map": {f"layer.{n}": shard for n, shard in enumerate(shards)}}))
+    (model / shards[0]).touch()
+    assert f'lacks "{shards[1]}", which {INDEX} names; fetch' in refused("m", tmp_path)
+    for shard in shards:
+        (model / shard).touch()
+    assert find_weights("", "m", [tmp_path], {}) == str(model)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": 1}'])
+def test_an_index_that_names_nothing_is_refused(tmp_path, text):
+    (make_weights(tmp_path / "m") / INDEX).write_text(text)
+    assert f"{INDEX} is not a JSON object with weight_map" in refused("m", tmp_path)
 
 
 @pytest.mark.parametrize("reference", ["../../outside", "", "a/b", "\xff", "x" * 4096])

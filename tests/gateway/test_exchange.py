@@ -289,3 +289,14 @@ def test_limits_refuse_before_anything_is_sent(talk):
         talk.ask(str(n))
     with pytest.raises(GatewayError, match="queue_full"):
         talk.ask("one more")
+
+
+def test_who_gives_up_has_its_last_word_and_cancels(talk):
+    waiting, running = talk.ask("1"), talk.ask("2")
+    talk.hear(accepted("1", 1), accepted("2", 1), tokens("2", 0, "a"))
+    talk.sent()
+    talk.exchange.give_up("gateway_unavailable", "stopping", 1.0)
+    assert code_of(waiting) == code_of(running) == "gateway_unavailable"
+    assert talk.sent() == [Cancel("1"), Cancel("2")]
+    with pytest.raises(GatewayError, match="stopping"):
+        talk.ask("3")

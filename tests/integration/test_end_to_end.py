@@ -186,6 +186,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_with_its_reason_in_the_end(mak
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text((model_path("1m") / "config.json").read_text())
+    (broken / "model.safetensors").write_bytes(b"not safetensors")
     stack = make_stack(f"""
 [control]
 prewarm = 0

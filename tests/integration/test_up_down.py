@@ -10,13 +10,14 @@ import stat
 
 import pytest
 
+from control.config import load_config
 from control.home import acquire_lock, prepare_home
 from gateway.cli import readiness, starting
 from gateway.cli.exits import FAILED, USAGE, CommandFailed
 from gateway.cli.processes import processes_of
 from gateway.cli.starting import Stack, start_stack
 from gateway.cli.stopping import stop_stack
-from tests.support.supervisor_home import Playground, wait_until
+from tests.support.supervisor_home import Playground, free_port, wait_until
 
 pytestmark = pytest.mark.integration
 ALL_LOCK = {"control": "lock", "gateway": "lock", "http": "lock"}
@@ -69,6 +70,36 @@ def test_up_twice_and_down_twice(playground: Playground) -> None:
     ends = [line.split("stopped: ")[1].split()[0] for line in log.splitlines() if "stopped: " in line]
     assert ends == ["worker-a", "gateway", "http", "control"], "answers end before those who deliver them"
     assert down(playground) == [f"{playground.home.root} does not run"]
+
+
+def test_up_on_a_running_home_tells_what_runs_and_changes_nothing(playground: Playground) -> None:
+    up(playground)
+    port, running = playground.config.port, processes_of(playground.home)
+    rendered = playground.home.supervisor_conf.read_bytes()
+    playground.env["WARDEN_PORT"] = str(free_port())
+    playground.config = load_config(playground.env, playground.folder)
+    said = up(playground)
+    assert said[0] == f"already running: http://127.0.0.1:{port} (home {playground.home.root})"
+    assert "[fcgi-program:http] socket" in said[1] and "`warden down`, then `warden up`" in said[1]
+    playground.supervisord.stop("gateway")
+    wait_until("its end", lambda: playground.fact("gateway").pid == 0)
+    with pytest.raises(CommandFailed, match="gateway is not running; run `warden ctl start gateway`") as failed:
+        up(playground)
+    assert failed.value.code == FAILED
+    playground.supervisord.stop("http")
+    wait_until("its end", lambda: playground.fact("http").pid == 0)
+    with pytest.raises(CommandFailed, match="http does not answer; run `warden ctl start .*http"):
+        up(playground)
+    gone = {pid for pid, name in running.items() if name in ("gateway", "http")}
+    assert processes_of(playground.home).keys() == running.keys() - gone
+    assert playground.home.supervisor_conf.read_bytes() == rendered
+
+
+def test_up_on_a_running_home_sees_that_the_file_was_changed(playground: Playground) -> None:
+    up(playground)
+    later_ns = playground.home.supervisor_conf.stat().st_mtime_ns + 1
+    os.utime(playground.config_file, ns=(later_ns, later_ns))
+    assert f"({playground.config_file} was changed)" in up(playground)[-1]
 
 
 def test_a_home_whose_processes_were_all_killed_starts_cleanly_even_one_with_a_long_path(tmp_path) -> None:

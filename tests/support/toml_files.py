@@ -36,8 +36,9 @@ class Place:
 
 def make_weights(directory: Path) -> Path:
     """A directory that looks like a model."""
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text("{}")
+    (directory / "model.safetensors").touch()
     return directory
 
 

@@ -43,3 +43,9 @@ def test_an_end_for_no_known_reason_is_refused():
     frame = msgspec.msgpack.encode(["step", 1, 2, 3, 4, [[1, 1, 0, [], "", ["boredom", 1, 2, 3.0, 4.0]]]])
     with pytest.raises(msgspec.ValidationError):
         p.decode_from_worker(frame)
+
+
+@pytest.mark.parametrize("number", [-1, 2**63])
+def test_a_number_that_no_word_of_the_table_holds_is_refused(number):
+    with pytest.raises(msgspec.ValidationError):
+        p.decode_from_worker(p.encode(p.Hello(1, 2, 3, "a", 4, 5, 6, batch_max=number)))

@@ -39,7 +39,7 @@ def write_table(home: Home, **words: dict) -> None:
 def ready(now_ns: int) -> dict[str, dict]:
     return {
         "ControlWords": {"epoch": 1, "heartbeat_ns": now_ns},
-        "GatewayWords": {"epoch": 9},
+        "GatewayWords": {"epoch": 9, "heartbeat_ns": now_ns},
         "RowControl": {"incarnation": 3, "phase": Phase.ALIVE, "pid": PID},
         "RowGateway": {"epoch": 9, "incarnation": 3, "dispatched": 10, "finished": 8, "waiting_high": 1,
                        "waiting_low": 2},
@@ -80,7 +80,7 @@ def test_ps_takes_nothing_from_a_silent_worker_or_another_gateway(
 @pytest.mark.parametrize(("phase", "words", "reason"), [
     (Phase.HELD, {}, "warden ctl start worker-tiny"),
     (Phase.BACKOFF, {"crashes": 2}, "crashes: 2"),
-    (Phase.QUARANTINED, {}, "crashed too often"),
+    (Phase.QUARANTINED, {}, "crashed too often (see logs/worker-tiny.log); `warden ctl start worker-tiny`"),
     (Phase.DOWN, {}, ""),
 ])
 def test_ps_gives_the_reason(home: Home, capsys: pytest.CaptureFixture[str], phase: Phase, words: dict,
@@ -105,6 +105,34 @@ def test_ps_says_when_control_is_silent_and_when_there_is_no_table(
     write_table(home, **ready(1))
     assert main(["ps"]) == 0
     assert "control is silent" in capsys.readouterr().err
+
+
+def test_ps_knows_no_numbers_of_a_silent_gateway(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ready(time.monotonic_ns())
+    words["GatewayWords"]["heartbeat_ns"] -= 4 * 10**9
+    write_table(home, **words)
+    assert main(["ps"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[-2:] == ["-", "-"]
+    assert err.startswith("the gateway is silent") and err.count("\n") == 1
+    line = ps(capsys)
+    assert (line["state"], line["in_flight"], line["queued"]) == ("ready", None, None)
+
+
+@pytest.mark.parametrize(("age_s", "told"), [(11, 1), (5, 0)])
+def test_ps_says_when_supervisord_is_silent(home: Home, capsys: pytest.CaptureFixture[str], age_s: int,
+                                            told: int) -> None:
+    words = ready(time.monotonic_ns())
+    words["ControlWords"]["supervisord_at_ns"] = words["ControlWords"]["heartbeat_ns"] - age_s * 10**9
+    write_table(home, **words)
+    assert main(["ps"]) == 0
+    assert capsys.readouterr().err.count("supervisord does not answer") == told
+
+
+def test_check_of_a_file_that_is_not_there_speaks_of_that_file(
+        home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "gone.toml"]) == 2
+    assert capsys.readouterr().err == "'gone.toml' is not a file; correct the path\n"
 
 
 def test_ls_and_check_read_the_configuration_only(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from control.home import Home, acquire_lock, prepare_home
-from gateway.cli.processes import described, processes_of
+from gateway.cli.processes import described, home_of, processes_of
 
 WAIT_S = 10.0
 SERVE = "import sys; print('up', flush=True); sys.stdin.read()"
@@ -44,6 +44,8 @@ def test_a_child_of_supervisord_is_known_by_its_environment(home: Home, tmp_path
         link = tmp_path / "link"
         link.symlink_to(tmp_path)
         assert processes_of(Home(link / "home of tests")) == {pid: "http"}, "another spelling of the same home"
+        assert home_of(pid) == str(home.root)
+        assert home_of(1) == ""
     assert processes_of(home) == {}
 
 

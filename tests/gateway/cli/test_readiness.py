@@ -1,11 +1,14 @@
 """Ready, missing or hopeless: decided from facts, so shown without a process."""
 
+from pathlib import Path
+
 import pytest
 
+from control.home import Home
 from control.states import HEARTBEAT_STALE_NS
 from control.supervisord import ProcessFact, ProcessState
 from control.table import ControlWords, GatewayWords, Snapshot
-from gateway.cli.readiness import START_FAILURES_MAX, Failures, choose_missing
+from gateway.cli.readiness import START_FAILURES_MAX, Failures, choose_missing, read_table
 
 S = ProcessState
 NOW_NS = 10**12
@@ -55,6 +58,10 @@ def test_unreadable_words_are_unknown() -> None:
 @pytest.mark.parametrize(("status", "lacks"), [(0, "does not answer"), (503, "answers 503")])
 def test_http_must_say_ready(status: int, lacks: str) -> None:
     assert missing(http_status=status) == [("http", lacks)]
+
+
+def test_without_a_table_there_is_no_reading(tmp_path: Path) -> None:
+    assert read_table(Home(tmp_path)) is None
 
 
 def test_what_supervisord_gave_up_is_hopeless() -> None:

@@ -8,7 +8,7 @@ import pytest
 from control.config import load_config
 from control.home import Home, acquire_lock, prepare_home
 from gateway.cli.exits import FAILED, USAGE, CommandFailed
-from gateway.cli.starting import Stack, make_built_in_model, read_table, start_stack, start_supervisord, write_private
+from gateway.cli.starting import Stack, make_built_in_model, start_stack, start_supervisord, write_private
 
 MAKES_IT = '#!/bin/sh\necho "$@" >> "$0.calls"\nmkdir -p "$4"\n'
 FAILS = '#!/bin/sh\necho "no room on the disk" >&2\nexit 1\n'
@@ -78,7 +78,3 @@ def test_a_second_up_at_the_same_time_is_told_who_is_at_work(tmp_path: Path) -> 
     one = stack(tmp_path)
     with acquire_lock(one.home.lock_path("up")), pytest.raises(CommandFailed, match="another `warden up`"):
         start_stack(one, 1.0)
-
-
-def test_without_a_table_there_is_no_reading(tmp_path: Path) -> None:
-    assert read_table(stack(tmp_path).home) is None

@@ -31,8 +31,31 @@ def test_wrong_methods_are_405_and_name_the_right_one(http, path, method):
         return
     response = http.request(method, params(path))
     assert response.status_code == 405 and response.headers["allow"] == ", ".join(ROUTES[path])
-    error = response.json()["error"]
-    assert (error["code"] if path.startswith("/v1/") else "use ") in ("method_not_allowed", "use ")
+    assert "use " in response.text
+
+
+NOT_OFFERED = [("POST", f"/api/{name}") for name in ("create", "push", "pull", "copy", "embed", "embeddings")] + [
+    ("DELETE", "/api/delete"), ("POST", "/api/blobs/sha256:ab"), ("HEAD", "/api/blobs/sha256:ab"),
+    *(("POST", f"/v1/{name}") for name in ("completions", "embeddings", "responses"))]
+
+
+@pytest.mark.parametrize(("method", "path"), NOT_OFFERED)
+def test_what_a_dialect_has_and_we_have_not_is_501_and_never_404(http, gateway, method, path):
+    response = http.request(method, path, content=b"x" * 1000)
+    assert response.status_code == 501 and response.headers["x-should-retry"] == "false"
+    if method != "HEAD":
+        error = response.json()["error"]
+        assert path in (error["message"] if path.startswith("/v1/") else error)
+        assert path.startswith("/api/") or (error["code"], error["param"]) == ("not_offered", None)
+    assert http.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_anthropics_api_is_not_offered_in_its_own_shape(http, path):
+    response = http.post(path, json={})
+    assert response.status_code == 501
+    assert response.json() == {"type": "error", "error": {
+        "type": "api_error", "message": f"{path}: Anthropic's API is not offered in this version"}}
 
 
 @pytest.mark.parametrize("path", [path for path, methods in ROUTES.items() if "GET" in methods])

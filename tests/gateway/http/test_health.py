@@ -64,10 +64,30 @@ def test_loading_models_are_named(health):
     assert found["loading_models"] == ["tiny"] and found["cached_models"][0]["is_loading"]
 
 
-def test_a_silent_worker_is_not_listed_as_serving(health):
-    silent = row()
+def test_a_silent_worker_stays_listed_as_unknown_and_is_named(health):
+    silent = row(gateway={"dispatched": 9, "finished": 7})
     silent = silent._replace(worker=silent.worker._replace(heartbeat_ns=NOW_NS - 4 * S))
-    assert health(snapshot(silent))["models_cached"] == 0
+    found = health(snapshot(silent))
+    [entry] = found["cached_models"]
+    assert (entry["state"], entry["active_requests"], entry["is_loading"], entry["memory_bytes"]) == (
+        "unknown", 2, False, None)
+    assert found["status"] == "warning" and found["warnings"] == ["tiny is silent: no heartbeat for 4 s"]
+    gone = silent._replace(control=silent.control._replace(pid=0))
+    assert health(snapshot(gone))["models_cached"] == 0, "without a process nobody holds anything"
+
+
+def test_a_supervisord_that_does_not_answer_degrades_and_is_named(health):
+    def at(age_s: int, control_age_s: int = 1) -> Snapshot:
+        table = snapshot(control={"supervisord_at_ns": NOW_NS - age_s * S})
+        return table._replace(control=table.control._replace(heartbeat_ns=NOW_NS - control_age_s * S))
+
+    silent = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
+    assert why_not_ready(at(11), NOW_NS) == [silent]
+    found = health(at(11))
+    assert found["status"] == "degraded" and found["warnings"] == [silent]
+    assert why_not_ready(at(10), NOW_NS) == why_not_ready(at(1000), NOW_NS) == [], "fresh, or not yet known"
+    [reason] = why_not_ready(at(11, control_age_s=4), NOW_NS)
+    assert reason.startswith("control does not answer"), "a silent control says nothing about supervisord"
 
 
 @pytest.mark.parametrize(("table", "named"), [

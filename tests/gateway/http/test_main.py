@@ -11,8 +11,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from control.home import home_from_env, prepare_home
 from control.journal import get_journal
 from gateway.http import __main__ as program
+from gateway.protocol import Submit
+from tests.support.fake_gateway import FakeGateway, accepted, tokens
 from tests.support.http_stack import TOML, make_config
 from tests.support.raw_http import RawHttp
 
@@ -34,8 +37,8 @@ def environment(tmp_path):
     return kept | {"WARDEN_HOME": str(tmp_path), "PYTHONPATH": os.getcwd()}
 
 
-def spawn(environment: dict[str, str], stdin: object) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "gateway.http"], env=environment, stdin=stdin,
+def spawn(environment: dict[str, str], stdin: object, *program: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, *(program or ("-m", "gateway.http"))], env=environment, stdin=stdin,
                             stderr=subprocess.PIPE, cwd=environment["WARDEN_HOME"])
 
 
@@ -52,9 +55,48 @@ def test_a_process_serves_on_the_socket_it_was_given_and_ends_by_term(environmen
         with RawHttp(port) as raw:  # the socket is still open for the next process
             assert raw.socket.getpeername()[1] == port
     finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+        end(process)
+
+
+HURRIED = ("import sys; from gateway.http import __main__ as program; "
+           "program.GRACEFUL_S, program.LAST_WORDS_S = 2, 1.5; sys.exit(program.main())")
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+def test_answers_that_are_not_finished_when_time_is_over_end_as_errors(environment, listener, tmp_path, path):
+    asked = b'{"messages": [{"role": "user", "content": "hi"}], "stream": true}'
+    port = listener.getsockname()[1]
+    home = home_from_env({"WARDEN_HOME": str(tmp_path)})
+    prepare_home(home)
+    with FakeGateway(home.endpoint("clients")) as gateway:
+        gateway.on[Submit] = lambda s: [accepted(s.id, 1), *([tokens(s.id, 0, "abc")] if s.model == "begun" else [])]
+        process = spawn(environment, listener.fileno(), "-c", HURRIED)
+        try:
+            with RawHttp(port) as begun, RawHttp(port) as waiting, RawHttp(port) as sending:
+                begun.post(path, asked.replace(b"{", b'{"model": "begun", ', 1))
+                waiting.post(path, asked)
+                sending.send(b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                             b"content-length: 500\r\n\r\n{" % path.encode())
+                begun.read_until(b"abc")
+                gateway.wait_for(Submit, 2)
+                process.send_signal(signal.SIGTERM)
+                last = begun.read_to_end()
+                assert b'{"error":' in last and b"the server is stopping; ask again" in last and b"[DONE]" not in last
+                for raw in (waiting, sending):
+                    answer = raw.read_to_end()
+                    assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in answer
+                    assert b"application/json" in answer and b"the server is stopping; ask again" in answer
+            assert process.wait(WITHIN_S) == 0
+            log = process.stderr.read()
+            assert b"Traceback" not in log and log.count(b"request_failed") == 3 and b"http_down" in log
+        finally:
+            end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    process.stderr.close()
 
 
 def test_an_address_in_use_is_one_line_with_the_setting_and_exit_code_2(environment, listener):

@@ -87,7 +87,8 @@ def test_unknown_fields_and_options_are_accepted_and_noted_once(http, stack):
 
 @pytest.mark.parametrize("extra", [
     {"format": ""}, {"format": None}, {"tools": None}, {"tools": []}, {"think": False}, {"options": None},
-    {"keep_alive": "5m"}, {"keep_alive": -1}, {"keep_alive": 0}, {"stream": None},
+    {"keep_alive": "5m"}, {"keep_alive": -1}, {"keep_alive": 0}, {"stream": None}, {"keep_alive": "1h30m0.5s"},
+    {"keep_alive": "-1"}, {"keep_alive": ".5h"}, {"keep_alive": "-5m"}, {"keep_alive": 2.5}, {"keep_alive": ""},
     {"messages": [{"role": "user", "content": "hi", "images": [], "tool_calls": None}]},
 ])
 def test_empty_fields_count_as_absent(http, extra):
@@ -119,6 +120,10 @@ def test_what_is_not_offered_is_501_and_says_so(http, gateway, path, extra, fiel
     ("/api/chat", {"messages": HI, "options": {"temperature": 11}}, "options.temperature"),
     ("/api/chat", {"messages": HI, "options": {"num_predict": 10**9}}, "options.num_predict"),
     ("/api/chat", {"messages": HI, "options": {"stop": [1]}}, "options.stop"),
+    ("/api/chat", {"messages": HI, "options": 5}, "options: "),
+    ("/api/chat", {"messages": HI, "options": [5]}, "options: "),
+    *(("/api/chat", {"messages": HI, "keep_alive": text}, "keep_alive: ") for text in ("banana", "5 m", "m", "5mx")),
+    ("/api/generate", {"keep_alive": "soon"}, "keep_alive: "),
     ("/api/generate", {"prompt": ["hi"]}, "prompt"), ("/api/generate", {"prompt": "hi", "raw": 1}, "raw"),
 ])
 def test_wrong_types_are_400_and_name_the_field(http, gateway, path, body, field):
@@ -126,6 +131,12 @@ def test_wrong_types_are_400_and_name_the_field(http, gateway, path, body, field
     assert response.status_code == 400
     assert response.json()["error"].startswith(field), response.text
     assert not gateway.all(Submit)
+
+
+def test_a_number_out_of_range_is_400_and_names_the_option(http):
+    body = b'{"messages": [{"role": "user", "content": "hi"}], "options": {"made_up": 1e999, "temperature": 1e999}}'
+    response = http.post("/api/chat", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 400 and response.json()["error"].startswith("options.temperature: ")
 
 
 @pytest.mark.parametrize(("path", "said"), [("/api/generate", {"response": ""}),

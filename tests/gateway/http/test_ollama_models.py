@@ -5,12 +5,18 @@ import re
 
 import pytest
 
+from gateway.http.model_files import ModelFiles
+from gateway.http.ollama_models import context_length
 from tests.support.fake_gateway import model_info
+from tests.support.http_stack import TOML, make_config
+
+NO_FILES = ModelFiles(0, 0.0, "", "", 0)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", "quantization": {"bits": 4}}))
+    (tmp_path / "config.json").write_text(json.dumps({
+        "model_type": "llama", "quantization": {"bits": 4}, "max_position_embeddings": 4096}))
     (tmp_path / "model.safetensors").write_bytes(b"x" * 1000)
     (tmp_path / "tokenizer.json").write_text("{}")
     return tmp_path
@@ -46,6 +52,27 @@ def test_show(http, gateway, folder, asked):
     shown = http.post("/api/show", json=asked).json()
     assert shown["capabilities"] == ["completion"] and shown["details"]["family"] == "llama"
     assert shown["model_info"] == {"general.architecture": "llama", "llama.context_length": 2048}
+
+
+def test_a_model_that_is_not_loaded_shows_the_context_it_was_made_for(http, gateway, folder):
+    gateway.models = [model_info("tiny", path=str(folder), engine="mlx", state="empty", context_length=0)]
+    assert http.post("/api/show", json={"model": "tiny"}).json()["model_info"]["llama.context_length"] == 4096
+    assert http.get("/api/tags").json()["models"][0]["context_length"] == 4096
+
+
+def test_a_context_nobody_knows_is_left_out(http, gateway):
+    gateway.models = [model_info("tiny", state="loading", context_length=0)]
+    assert http.post("/api/show", json={"model": "tiny"}).json()["model_info"].keys() == {"general.architecture"}
+    for listed in (http.get("/api/tags"), http.get("/api/ps")):
+        assert "context_length" not in listed.json()["models"][0]
+
+
+def test_the_operators_limit_counts_before_the_model_is_loaded(tmp_path):
+    info = model_info("tiny", context_length=0)
+    config = make_config(tmp_path, TOML.replace('engine = "echo"', 'engine = "echo"\ncontext_length = 1000', 1))
+    assert context_length(info, NO_FILES._replace(context_length=4096), config) == 1000
+    assert context_length(info, NO_FILES._replace(context_length=512), config) == 512
+    assert context_length(info, NO_FILES, config) == 1000
 
 
 def test_show_of_an_unknown_model_and_of_none(http):
