@@ -40,7 +40,7 @@ class Loop:
     def __init__(self, config: Config, home: Home, note: Callable[..., None]) -> None:
         self.note = note
         self.stopping = False
-        self._table, adopted = take_table(home, note)
+        self._table, adopted = take_table(home, {model.slug for model in config.models}, note)
         rows = name_rows(self._table, [model.slug for model in config.models])
         self._header = self._table.writer(ControlWords)
         self._rows = {slug: self._table.writer(RowControl, index) for slug, index in rows.items()}
@@ -126,7 +126,7 @@ class Loop:
                 message = messages.decode_from_peer(parts[-1])
             except zmq.Again:
                 return
-            except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+            except messages.MALFORMED as problem:
                 self.note("malformed_frame", problem=str(problem))
                 continue
             if len(parts) == 2:
@@ -137,13 +137,17 @@ class Loop:
         self._socket.close()
 
 
-def take_table(home: Home, note: Callable[..., None]) -> tuple[Table, bool]:
-    """The table of an earlier control process if it is sound, else a new one. Returns (table, adopted)."""
+def take_table(home: Home, slugs: set[str], note: Callable[..., None]) -> tuple[Table, bool]:
+    """The table of an earlier control process if it is sound and has room, else a new one. (table, adopted)"""
     try:
-        return Table.open(home.table), True
+        table = Table.open(home.table)
+        if len(slugs | {row.name for row in table.snapshot().rows}) <= ROWS:
+            return table, True
+        reason = "rows of models that were removed fill the old one"
     except TableRefused as refused:
-        note("table_created", reason=str(refused))
-        return Table.create(home.table, secrets.randbits(62) + 1), False
+        reason = str(refused)
+    note("table_created", reason=reason)
+    return Table.create(home.table, secrets.randbits(62) + 1), False
 
 
 def name_rows(table: Table, slugs: list[str]) -> dict[str, int]:

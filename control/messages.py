@@ -1,8 +1,8 @@
 """Messages on `control.ipc`: what workers and the gateway say to control, and what control answers.
 
 One codec (MessagePack arrays, typed by msgspec), one place. Every message carries the protocol version first.
-`decode_*` raise `msgspec.ValidationError` or `msgspec.DecodeError` on anything malformed; the receiver drops
-and counts such frames and never dies of them.
+`decode_*` raise one of `MALFORMED` on anything malformed; the receiver drops and counts such frames and never
+dies of them.
 
 Life of a worker, seen from here:
 
@@ -19,6 +19,7 @@ import msgspec
 
 VERSION = 1
 FRAME_MAX_BYTES = 64 * 1024
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what decoding any frame may raise
 Word = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what a word of the table can hold, whoever says it
 
 

@@ -28,12 +28,14 @@ class ProcessWatch:
     def __init__(self, reconciler: Reconciler) -> None:
         self.r = reconciler
         self.read_at = 0.0
+        self._pids: dict[str, int] = {}
 
     def on_supervisord(self, value: Facts | OrderDone, now: float) -> None:
         if isinstance(value, OrderDone):
             self._on_order_done(value, now)
             return
         self.read_at = value.read_at_ns / NS
+        self._pids = {name: fact.pid for name, fact in value.processes.items()}
         for name, fact in value.processes.items():
             row = self.r.rows.get(name.removeprefix(PROGRAM)) if name.startswith(PROGRAM) else None
             if row is not None:
@@ -78,6 +80,11 @@ class ProcessWatch:
         """A process that control did not order: not the one it knows, nor the one it has just seen end."""
         return (not row.has_process and self.read_at > row.ended_at and fact.pid not in (0, row.last_pid)
                 and fact.state is not ProcessState.STOPPING)
+
+    def is_its_process(self, row: RowState) -> bool:
+        """A signal goes to a program by name: only if supervisord means the very process of this row by it."""
+        pid = self._pids.get(PROGRAM + row.slug, 0)
+        return row.has_process and pid != 0 and row.pid in (0, pid)
 
     def _hold(self, row: RowState, now: float) -> None:
         row.on_hold(now)

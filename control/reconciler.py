@@ -26,6 +26,8 @@ from control.states import WORKER_PHASES, IllegalTransition, Phase
 from control.table import RowGateway, RowWorker, Snapshot
 
 NS = 1_000_000_000
+CLOCK_GAP_S = 5.0
+LOAD_AGAIN_S = 5.0
 
 
 class Effects(Protocol):
@@ -58,6 +60,7 @@ class Reconciler:
         self.limits = stall.Limits(config.stall_limit_s, config.load_deadline_s)
         self.forced_kills = self.refused_words = 0
         self._loads = incarnation_floor
+        self._ticked_at = self._judge_from = 0.0
         self.processes = ProcessWatch(self)
         for model in config.models:
             if model.preload:
@@ -81,7 +84,7 @@ class Reconciler:
             elif words.phase == Phase.STARTING:
                 row.on_started(now, "was starting when control restarted")
                 row.starts, row.start_confirmed_at = words.starts, now  # the next list of processes tells the truth
-            elif words.phase in (Phase.BACKOFF, Phase.QUARANTINED):
+            elif words.phase in (Phase.BACKOFF, Phase.QUARANTINED, Phase.HELD):
                 row.on_adopted(Phase(words.phase), words.backoff_until_ns / NS, words.crashes, now)
 
     def tell(self, rows: Iterable[RowState], now: float) -> None:
@@ -182,6 +185,9 @@ class Reconciler:
     # -- time and action -------------------------------------------------------------------------------------
 
     def on_tick(self, now: float) -> None:
+        if now - self._ticked_at > CLOCK_GAP_S:  # we were stopped, and so perhaps was everybody: nobody is late yet
+            self._judge_from = now + CLOCK_GAP_S
+        self._ticked_at = now
         for row in self.rows.values():
             if row.on_time(now):
                 self.tell([row], now)
@@ -192,16 +198,19 @@ class Reconciler:
                 words = self.effects.read_worker(row.index)
                 if words is not None and words.incarnation == row.incarnation:
                     self._on_worker_phase(row, words.phase, now)
-            self._signal_stalled(row, now)
+            if row.effective is Phase.EMPTY and row.load_sent_at is not None and now - row.load_sent_at > LOAD_AGAIN_S:
+                self._send_load(row, now)
+            if now >= self._judge_from:
+                self._signal_stalled(row, now)
         self.act(now)
 
     def _signal_stalled(self, row: RowState, now: float) -> None:
         """The only place that signals a worker (4): for want of progress, never to make room."""
         reason = stall.why_stalled(row, self.effects.read_worker(row.index), now, self.limits)
-        number = stall.next_signal(row, now) if reason or row.stalled_at is not None else ""
-        if not number or not row.has_process:
+        number = stall.next_signal(row, now) if reason else ""
+        if not number or not self.processes.is_its_process(row):
             return
-        assert reason or row.stalled_at is not None, "a worker is signalled only for a stall"
+        assert reason and row.has_process, "a worker is signalled only for a stall"
         if number == "TERM":
             row.stalled_at, row.reason = now, reason
         else:
@@ -226,11 +235,16 @@ class Reconciler:
         if not row.peer:
             return  # it serves, but has not greeted this control process yet
         self._loads += 1
-        row.load_id, row.load_sent_at = self._loads, now
+        row.load_id = self._loads
         row.load_deadline = now + self.limits.load_deadline_s
         row.reason = reason
         self.effects.note("load", model=row.slug, incarnation=row.incarnation, reason=reason)
         self.tell([row], now)
+        self._send_load(row, now)
+
+    def _send_load(self, row: RowState, now: float) -> None:
+        """Said again while the worker stays EMPTY: it may be lost with a connection, and twice is harmless."""
+        row.load_sent_at = now
         load = messages.Load(messages.VERSION, row.incarnation, row.load_id, self.epoch)
         if not self.effects.to_peer(row.peer, load):
             row.peer, row.load_sent_at = b"", None  # its death, or its next hello, decides
@@ -241,6 +255,6 @@ class Reconciler:
         oldest = words.oldest_wait_since_ns / NS if words and words.oldest_wait_since_ns else None
         last_used = words.last_dispatch_ns / NS if words else 0.0
         # Whether an operator stopped it is not known until supervisord was asked after its end (STOPPED is a hold).
-        settled = row.phase is not Phase.DOWN or row.ended_at <= self.processes.read_at
+        settled = row.phase is not Phase.DOWN or row.ended_at < self.processes.read_at
         phase = row.effective if settled else Phase.STOPPING
         return load_choice.Facts(row.slug, phase, row.loading, waiting, oldest, row.wanted_by, last_used)

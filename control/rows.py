@@ -8,7 +8,7 @@ the worker. Pure.
 
 from dataclasses import dataclass, field
 
-from control.states import HAS_PROCESS, Phase, advance, effective_phase
+from control.states import HAS_PROCESS, WORKER_PHASES, IllegalTransition, Phase, advance, effective_phase
 
 CRASH_WINDOW_S = 300.0
 CRASHES_MAX = 3
@@ -95,6 +95,8 @@ class RowState:
         """The worker's own word. Raises: IllegalTransition, and nothing was changed."""
         if self.phase is not Phase.ALIVE or phase == self.worker_phase:
             return
+        if phase not in WORKER_PHASES:
+            raise IllegalTransition(f"{phase} is no word of a worker")
         if phase == Phase.READY and self.worker_phase == Phase.EMPTY:
             self.worker_phase = Phase.LOADING  # it was, between two looks
         self.worker_phase = advance(self.effective, Phase(phase))

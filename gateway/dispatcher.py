@@ -20,7 +20,6 @@ import msgspec
 
 from control import messages
 from control.config import Config
-from control.states import PROCESS_ENDED
 from control.table import ControlWords, RowControl, RowWorker
 from gateway import protocol, waiting
 from gateway.admission import Admission, Limits, QueuedDisplacing, QueueFull
@@ -79,7 +78,7 @@ class Dispatcher:
     def on_client(self, client: bytes, frame: bytes, now: float) -> None:
         try:
             message = protocol.decode_from_client(frame)
-        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as problem:
+        except messages.MALFORMED as problem:
             self.counters.dropped_frames += 1
             self._say_error(client, read_id(frame), "invalid_request", str(problem))
             return
@@ -134,12 +133,8 @@ class Dispatcher:
         if self.admission.cancel(request.ticket.id) == "queued":
             self.end_cancelled(request, now)
             return
-        if not request.cancelling:
-            request.cancelling = True
-            worker = self.gates.by_identity.get(request.worker)
-            if worker is not None:
-                self.effects.to_worker(worker.identity, jobs.Cancel(
-                    jobs.VERSION, self.epoch, worker.incarnation, request.ticket.id, request.attempt))
+        request.cancelling = True
+        self.worker_side.send_cancel(request)
 
     def on_client_lost(self, client: bytes, how: Lost, now: float) -> None:
         for request in [r for r in self.requests.values() if r.client == client]:
@@ -155,7 +150,7 @@ class Dispatcher:
         """Work every gate out anew (2), and let go of workers that control knows to be dead."""
         for slug, worker in list(self.gates.by_slug.items()):
             row = self.effects.read_row(slug)
-            if row is not None and row.incarnation >= worker.incarnation and row.phase in PROCESS_ENDED:
+            if row is not None and self.gates.has_ended(worker, row, now):
                 self.worker_side.on_lost(worker, "its process ended", now)
                 continue
             places = self.gates.places(slug, row, now)
@@ -257,7 +252,7 @@ def read_id(frame: bytes) -> str:
     """The id of a frame that is otherwise wrong, so that its sender can tell which one; "" if there is none."""
     try:
         return msgspec.msgpack.decode(frame, type=_OnlyId).id
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+    except messages.MALFORMED:
         return ""
 
 

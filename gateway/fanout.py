@@ -25,6 +25,7 @@ PLAIN_BUFFER_MAX_BYTES = 1024 * 1024
 BATCH_BUFFER_MAX_BYTES = 8 * 1024 * 1024  # one front end carries many callers
 UNREAD_MAX_S = 30.0
 RETRY_EVERY_S = 1.0
+LINKS_MAX = 4096  # clients remembered; the one that was silent longest is forgotten, and greets again
 
 
 class Sent(Enum):
@@ -97,6 +98,9 @@ class Fanout:
             link.unread_bytes -= len(link.frames.popleft())
         link.unread_since = link.lost = None
         self._dirty.discard(identity)
+        self._links[identity] = self._links.pop(identity)  # heard of last
+        while len(self._links) > LINKS_MAX:
+            self.close(next(each for each in self._links if each not in self._dirty))
         return None
 
     def _judge_unread(self, link: Link, now: float) -> Lost | None:

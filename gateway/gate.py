@@ -16,7 +16,7 @@ Pure: facts and `now` come in, nothing is touched.
 
 from dataclasses import dataclass
 
-from control.states import Phase
+from control.states import PROCESS_ENDED, Phase
 from control.table import RowControl
 from workers import protocol as jobs
 
@@ -38,7 +38,6 @@ class WorkerSeen:
     epoch_known: int
     heard_at: float
     suspect: bool = False  # owes an ACCEPT; cleared by the next frame that proves it reads its jobs
-    active: int = 0
 
 
 class Gates:
@@ -81,6 +80,14 @@ class Gates:
         if self.by_slug.get(worker.slug) is worker:
             del self.by_slug[worker.slug]
         self.by_identity.pop(worker.identity, None)
+
+    def has_ended(self, worker: WorkerSeen, row: RowControl, now: float) -> bool:
+        """Its process is gone, by control's word. In a table made anew the row may not know of it yet: then silence
+        must be added, for a living worker says hello to a new control process within a second or two.
+        """
+        if row.phase not in PROCESS_ENDED:
+            return False
+        return row.incarnation >= worker.incarnation or now - worker.heard_at > 2 * HEARD_WITHIN_S
 
     def why_shut(self, slug: str, row: RowControl | None, now: float) -> str:
         """The first of the numbered reasons that shuts this gate; "" if it is open."""

@@ -76,9 +76,10 @@ class Loop:
                 self._take_table(table)
                 self._publisher = self._make_publisher()
                 self._note("table_reopened", boot_id=table.boot_id)
-        elif not self._rows.keys() >= self.dispatcher.counters.rows.keys():
+        elif not (known := self._rows.keys()) >= self.dispatcher.counters.rows.keys():
             self._take_table(self._table)
-            self._publisher = self._make_publisher()
+            if self._rows.keys() != known:
+                self._publisher = self._make_publisher()
 
     def read_row(self, slug: str) -> RowControl | None:
         row = self._rows.get(slug)
@@ -166,7 +167,7 @@ class Loop:
                 message = messages.decode_from_control(self._control.recv(zmq.DONTWAIT))
             except zmq.Again:
                 return
-            except (msgspec.ValidationError, msgspec.DecodeError):
+            except messages.MALFORMED:
                 self.dispatcher.counters.dropped_frames += 1
                 continue
             if isinstance(message, messages.ModelState):

@@ -48,6 +48,7 @@ class Request:
     dispatched_at: float = 0.0
     next_position: int = 0
     cancelling: bool = False
+    cancel_sent: bool = False
     given_up: bool = False  # its client is gone or does not read
     load_ms: float = 0.0
     told_at: float = field(default=0.0)  # when the caller last heard a `progress`

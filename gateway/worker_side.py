@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from control import messages
 from gateway import protocol, waiting
 from gateway.gate import WorkerSeen
 from workers import protocol as jobs
@@ -37,7 +36,7 @@ class WorkerSide:
     def on_frame(self, identity: bytes, frame: bytes, now: float) -> None:
         try:
             message = jobs.decode_from_worker(frame)
-        except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
+        except messages.MALFORMED:
             self.d.counters.dropped_frames += 1
             return
         if isinstance(message, jobs.Hello):
@@ -54,7 +53,8 @@ class WorkerSide:
                 for item in message.items:
                     self._on_item(worker, item, now)
             case jobs.Beat():
-                worker.phase, worker.active = message.phase, message.active
+                worker.phase = message.phase
+                self._on_jobs_in_hand(worker, set(message.jobs), now)
             case _:
                 self._on_verdict(worker, message, now)
 
@@ -95,6 +95,16 @@ class WorkerSide:
         if item.end is not None:
             self.d.rate.on_finish(now, request.dispatched_at)
             self.d.end(request, waiting.make_done(request, item.end, now))
+
+    def _on_jobs_in_hand(self, worker: WorkerSeen, in_hand: set[int], now: float) -> None:
+        """A job that the worker accepted and has no more, with no word of its end: that was lost with a connection."""
+        for request in [r for r in self.d.requests.values() if r.worker == worker.identity and r.accepted]:
+            if request.ticket.id not in in_hand:
+                self.d.effects.note("end_lost", model=worker.slug, job=request.ticket.id)
+                if request.next_position == 0 or request.cancelling:
+                    self._not_started(request, now)
+                else:
+                    self.d.end_in_error(request, "internal", "the end of this answer was lost with a connection")
 
     def _on_verdict(self, worker: WorkerSeen, message: jobs.Accept | jobs.Refuse | jobs.Fail, now: float) -> None:
         request = self._find(worker, message.job, message.attempt)
@@ -146,12 +156,21 @@ class WorkerSide:
             worker.suspect = worker.identity in suspects
             if worker.suspect:
                 self.d.admission.set_places(worker.slug, 0)
+        for request in self.d.requests.values():
+            if request.cancelling and not request.cancel_sent:
+                self.send_cancel(request)
         for request in owing:
             worker = self.d.gates.by_identity.get(request.worker)
             if worker is not None and now - request.dispatched_at > ACCEPT_GIVE_UP_S:
                 self._void_attempt(worker, request)
                 self._not_started(request, now)
 
-    def _void_attempt(self, worker: WorkerSeen, request: Request) -> None:
-        self.d.effects.to_worker(worker.identity, jobs.Cancel(
+    def send_cancel(self, request: Request) -> None:
+        """Once; what the socket refused is sent at a later tick."""
+        worker = self.d.gates.by_identity.get(request.worker)
+        if worker is not None and not request.cancel_sent:
+            request.cancel_sent = self._void_attempt(worker, request)
+
+    def _void_attempt(self, worker: WorkerSeen, request: Request) -> bool:
+        return self.d.effects.to_worker(worker.identity, jobs.Cancel(
             jobs.VERSION, self.d.epoch, worker.incarnation, request.ticket.id, request.attempt))

@@ -20,7 +20,7 @@ import msgspec
 
 from workers.protocol import ChatMessage, End, Sampling
 
-JobKey = tuple[int, int]  # (job, attempt)
+JobKey = tuple[int, ...]  # (gateway epoch, job, attempt): two gateways may use the same job number
 
 
 class EngineJob(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from workers.engine import Engine, EngineJob, JobKey, JobRefused, MemoryFacts, M
 
 BACKLOG_POSTS_MAX = 256
 MEMORY_EVERY_S = 0.25
+ROOM_LOOK_EVERY_S = 1.0
 
 
 class Outputs(NamedTuple):
@@ -51,12 +52,14 @@ Post = Outputs | Loaded | LoadFailed | JobRejected | Fatal
 
 class EngineThread:
     """Facts that the I/O thread reads without a lock (each is one reference, replaced whole): `steps`,
-    `progress_at` (monotonic seconds of the last sign of work), `load_progress` (0..1), `memory`."""
+    `progress_at` (monotonic seconds of the last sign of work), `load_progress` (0..1), `memory`, `ended` (the last
+    post is there)."""
 
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.steps = 0
         self.progress_at = time.monotonic()
         self.load_progress = 0.0
+        self.ended = False
         self.memory = MemoryFacts()
         self._engine = engine
         self._wake = wake
@@ -100,6 +103,7 @@ class EngineThread:
                 self._step()
         except BaseException as problem:  # broad: whatever ends this thread must end the process, with its reason
             reason = f"{type(problem).__name__}: {problem}"
+            self.ended = True
             self._post(LoadFailed(reason) if self._loading else Fatal(reason, traceback.format_exc()))
 
     def _obey(self) -> None:
@@ -109,11 +113,13 @@ class EngineThread:
                 command = self._commands.get(block=not self._engine.active)
             except Empty:
                 return
+            self.progress_at = time.monotonic()
             command()
             self.progress_at = time.monotonic()
 
     def _step(self) -> None:
-        self._room.wait()
+        while not self._room.wait(ROOM_LOOK_EVERY_S):
+            self.progress_at = time.monotonic()  # it could go on: whoever does not read is stuck, not this engine
         outputs = self._engine.step()
         self.steps += 1
         self.progress_at = time.monotonic()

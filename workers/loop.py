@@ -126,7 +126,7 @@ class Loop:
             self._read(self._control, messages.decode_from_control, self._runtime.on_control, now)
         if self._gateway is not None and self._gateway in ready:
             self._read(self._gateway, jobs.decode_to_worker, self._runtime.on_gateway, now)
-        if len(self._outbox) < OUTBOX_FRAMES_MAX:
+        if len(self._outbox) < OUTBOX_FRAMES_MAX or self._engine.ended:
             for post in self._engine.take():
                 self._runtime.on_engine(post, now)
         self._flush()
@@ -137,7 +137,7 @@ class Loop:
                 message = decode(sock.recv(zmq.DONTWAIT))
             except zmq.Again:
                 return
-            except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+            except messages.MALFORMED as problem:
                 self.note("malformed_frame", problem=str(problem))
                 continue
             handle(message, now)

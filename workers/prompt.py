@@ -91,6 +91,8 @@ def check_present(job: EngineJob) -> None:
 
 def check_ids(tokens: list[int], vocabulary: int) -> None:
     """Raises JobRefused if an id is not one of the model's."""
+    if not tokens:
+        refuse("prompt: this model's tokenizer makes no token of it")
     if min(tokens) < 0 or max(tokens) >= vocabulary:
         refuse(f"tokens: ids must be from 0 to {vocabulary - 1}, the vocabulary of this model")
 

@@ -162,14 +162,16 @@ class Fail(msgspec.Struct, array_like=True, tag="fail", frozen=True):
 
 
 class Beat(msgspec.Struct, array_like=True, tag="beat", frozen=True):
-    """worker -> gateway: alive. `steps` counts engine steps, so that a stuck engine shows as unchanged."""
+    """worker -> gateway: alive. `jobs` are those in hand, so that one whose end was lost with a connection is
+    noticed; `steps` counts engine steps, so that a stuck engine shows as unchanged.
+    """
 
     v: Word
     epoch: Word
     incarnation: Word
     slug: str
     phase: Word
-    active: Word
+    jobs: list[Word]
     steps: Word
 
 

@@ -29,7 +29,7 @@ from workers.engine_thread import EngineThread, Fatal, JobRejected, Loaded, Load
 
 HELLO_EVERY_S = 1.0
 NS = 1_000_000_000
-EXIT_LOAD_FAILED = 1
+EXIT_LOAD_FAILED = EXIT_REFUSED = 1
 EXIT_FATAL = 70
 
 
@@ -65,6 +65,7 @@ class Runtime:
         self.control_epoch = 0
         self.jobs: set[JobKey] = set()
         self.accepted = self.finished = self.tokens_out = self.frames = 0
+        self.busy_since = 0.0  # when the first of the jobs in hand came
         self.exit_code: int | None = None
         self._hello_at = self._gateway_hello_at = self._beat_at = float("-inf")
 
@@ -76,7 +77,8 @@ class Runtime:
                 self._on_welcome(message, now)
             case messages.Refused():
                 self.effects.note("hello_refused", reason=message.reason)
-                self.exit_code = EXIT_LOAD_FAILED
+                self.drain(message.reason, now)  # answers are finished, whatever control thinks of this row
+                self.exit_code = EXIT_REFUSED if self.exit_code == 0 else self.exit_code
             case messages.Load() if message.incarnation == self.incarnation:
                 self._on_load(message, now)
             case messages.Quit() if message.incarnation == self.incarnation:
@@ -106,6 +108,7 @@ class Runtime:
             return
         self.effects.to_control(messages.Quitting(messages.VERSION, self.slug, self.incarnation, order.fence))
         self.effects.note("quitting", reason=order.reason)
+        self.phase = Phase.DRAINING  # nothing that comes in this turn is taken
         self.exit_code = 0
 
     def _say_hello(self, now: float) -> None:
@@ -131,9 +134,9 @@ class Runtime:
                     self.gateway_epoch = message.epoch
                     self._say_gateway_hello(now)
             case jobs.Job() if self._is_current(message):
-                self._on_job(message)
+                self._on_job(message, now)
             case jobs.Cancel() if self._is_current(message):
-                self._on_cancel((message.job, message.attempt))
+                self._on_cancel((message.epoch, message.job, message.attempt))
 
     def _is_current(self, message: jobs.Job | jobs.Cancel) -> bool:
         return message.epoch == self.gateway_epoch and message.incarnation == self.incarnation
@@ -145,27 +148,31 @@ class Runtime:
         self.jobs.clear()
         self.effects.drop_unsent()
 
-    def _on_job(self, job: jobs.Job) -> None:
-        key = (job.job, job.attempt)
+    def _on_job(self, job: jobs.Job, now: float) -> None:
+        key = (job.epoch, job.job, job.attempt)
         if self.phase is not Phase.READY or len(self.jobs) >= self.batch_max:  # (3)
             why = self.phase.name.lower() if self.phase is not Phase.READY else "the batch is full"
             self._answer(jobs.Refuse, key, "not_ready", why)
             return
+        if not self.jobs:
+            self.busy_since = now
         self.jobs.add(key)
         self.accepted += 1
         self.engine.add(EngineJob(key, job.messages, job.prompt, job.tokens, job.sampling, job.max_tokens, job.stop))
         self._answer(jobs.Accept, key)
 
     def _on_cancel(self, key: JobKey) -> None:
-        """The job ends here, between two steps; what the engine still posts for it is dropped."""
-        if key not in self.jobs:
-            return
-        self.engine.remove(key)
-        self._forget(key)
+        """The job ends here, between two steps; what the engine still posts for it is dropped.
+
+        A job that is not known is answered too: its end was lost, and the gateway still holds a slot for it.
+        """
+        if key in self.jobs:
+            self.engine.remove(key)
+            self._forget(key)
         self._answer(jobs.Fail, key, "cancelled", "")
 
     def _answer(self, kind: type, key: JobKey, *rest: str) -> None:
-        self.effects.to_gateway(kind(jobs.VERSION, self.gateway_epoch, self.incarnation, *key, *rest))
+        self.effects.to_gateway(kind(jobs.VERSION, self.gateway_epoch, self.incarnation, *key[1:], *rest))
 
     def _forget(self, key: JobKey) -> None:
         self.jobs.discard(key)
@@ -205,7 +212,7 @@ class Runtime:
 
     def _on_outputs(self, outputs: list) -> None:
         """One frame for the whole batch."""
-        items = [jobs.Item(*out.key, out.position, out.ids, out.text, out.end)
+        items = [jobs.Item(*out.key[1:], out.position, out.ids, out.text, out.end)
                  for out in outputs if out.key in self.jobs]
         if not items:
             return
@@ -241,7 +248,7 @@ class Runtime:
         if now - self._beat_at >= jobs.BEAT_EVERY_S:
             self._beat_at = now
             self.effects.to_gateway(jobs.Beat(jobs.VERSION, self.gateway_epoch, self.incarnation, self.slug,
-                                              self.phase, len(self.jobs), self.engine.steps))
+                                              self.phase, [key[1] for key in self.jobs], self.engine.steps))
 
     def words(self, now: float, footprint_bytes: int) -> dict[str, int]:
         """The row's words in the table."""
@@ -259,7 +266,7 @@ class Runtime:
             "mlx_cache_bytes": engine.memory.cache_bytes,
             "footprint_bytes": footprint_bytes,
             "heartbeat_ns": int(now * NS),
-            "progress_ns": int(engine.progress_at * NS),
+            "progress_ns": int(max(engine.progress_at, self.busy_since) * NS),
             "steps": engine.steps,
             "load_ms": self.load_ms,
             "context_length": self.context_length,

@@ -28,12 +28,13 @@ LogitsProcessor = Callable[[mx.array, mx.array], mx.array]  # ids so far [n], lo
 
 GREEDY: Sampler = greedy_sampler
 ALL_TOKENS = 2**31 - 1
+GREEDY_BELOW = 1e-5  # a temperature that float32 cannot divide by without losing every other token anyway
 _MASK = 2**64 - 1
 
 
 def choose_sampler(sampling: Sampling, position: int = 0) -> Sampler:
     """The sampler of one job, whose next token is number `position` of its answer, from 0."""
-    if sampling.temperature <= 0 or sampling.top_k == 1 or sampling.top_p <= 0:
+    if sampling.temperature < GREEDY_BELOW or sampling.top_k == 1 or sampling.top_p <= 0:
         return GREEDY
     return SeededSampler(sampling, position)
 

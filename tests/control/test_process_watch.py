@@ -117,6 +117,32 @@ def test_a_worker_that_could_do_its_work_is_not_quarantined_however_often_it_is_
         assert world.phase("a") is Phase.BACKOFF and len(world.r.rows["a"].crashes) == 1
 
 
+def test_a_hold_outlives_control():
+    world = World("a", prewarm=1)
+    world.want("a", medium=1)
+    world.load("a")
+    world.report("a", Phase.DRAINING)
+    world.die("a")
+    world.facts("a", ProcessState.STOPPED, start=10, stop=20)
+    left_behind, starts = world.snapshot(), world.starts("a")
+    world.r = world.make_reconciler(epoch=501)
+    world.r.adopt(left_behind, world.now)
+    world.waits["a"] = (1, 0, 0)
+    world.tick(30)
+    assert world.phase("a") is Phase.HELD and world.starts("a") == starts
+
+
+def test_a_new_control_starts_nothing_before_supervisord_was_asked():
+    world = World("a", prewarm=1)
+    world.supervisord_silent = True
+    world.r = world.make_reconciler(epoch=501)
+    world.waits["a"] = (1, 0, 0)
+    world.tick(5)
+    assert world.starts("a") == 0
+    world.supervisord_lists()
+    assert world.starts("a") == 1
+
+
 @pytest.mark.parametrize("fact, phase", [
     ({"state": ProcessState.RUNNING, "pid": 5000, "start": 10}, Phase.STARTING),
     ({"state": ProcessState.EXITED, "start": 10, "stop": 20, "status": 1}, Phase.BACKOFF),

@@ -244,6 +244,43 @@ def test_an_idle_worker_needs_no_progress_but_a_heartbeat():
     assert world.orders[1:] == [("signal", "a", "TERM"), ("signal", "a", "KILL")]
 
 
+def test_a_worker_that_recovers_after_term_is_left_to_finish():
+    world = World("a", stall_limit_s=60.0)
+    world.want("a", medium=1)
+    world.load("a")
+    world.set_words("a", active=1)
+    world.tick(62)
+    assert world.orders[1:] == [("signal", "a", "TERM")]
+    for _ in range(60):
+        world.set_words("a", active=1)
+        world.tick(1)
+    assert world.orders[1:] == [("signal", "a", "TERM")] and world.r.forced_kills == 0
+
+
+def test_after_a_freeze_of_the_whole_machine_nobody_is_judged_at_once():
+    world = World("a", stall_limit_s=60.0)
+    world.want("a", medium=1)
+    world.load("a")
+    world.set_words("a", active=1)
+    world.now += 100
+    world.r.on_tick(world.now)  # control wakes before the worker does
+    world.set_words("a", active=1)
+    world.tick(20)
+    assert world.orders == [("start", "a")]
+
+
+def test_a_load_that_was_lost_is_said_again():
+    world = World("a")
+    world.want("a", medium=1)
+    world.hello("a")
+    world.set_words("a")
+    world.tick(12)
+    assert len(world.loads_sent()) == 3
+    world.set_words("a", phase=Phase.LOADING)
+    world.tick(20)
+    assert len(world.loads_sent()) == 3
+
+
 def test_words_that_are_no_legal_transition_are_counted_and_change_nothing():
     world = World("a")
     world.want("a", medium=1)

@@ -38,7 +38,7 @@ def test_every_kind_of_end_is_counted_once(table):
     gateway, row = published(world, table)
     assert (gateway.rejected, gateway.displaced, gateway.cancelled) == (1, 1, 1)
     assert (row.waiting_high, row.waiting_medium, row.waiting_low, row.gate) == (1, 0, 1, 1)
-    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 1, 1)
+    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, [], 1)
     world.answer(b"w1", world.jobs_sent()[0])
     world.answer(b"w1", world.jobs_sent()[1], end=False)
     world.set_row("a", Phase.BACKOFF)

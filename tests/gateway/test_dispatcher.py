@@ -147,7 +147,7 @@ def test_a_cleared_fence_opens_the_gate_again_and_time_alone_does_not():
     world.turn()
     world.submit("r1")
     for _ in range(200):
-        world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+        world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, [], 1)
         world.pass_time(1.0)
     assert not world.jobs_sent()
     world.set_row("a", Phase.ALIVE, 1, fence=3, cleared=3)
@@ -167,12 +167,12 @@ def test_a_waiting_request_wakes_control_and_is_told_its_position():
 
 def test_malformed_frames_are_answered_where_possible_and_counted():
     world = World()
-    for frame in (b"", b"\xc1", b"\x93\x01", protocol.encode({"type": "submit", "id": "x", "tokens": "no"}),
+    for frame in (b"", b"\xc1", b"\x83\xa4type\xa4stop\xa1x" + b"\x91" * 5000 + b"\xc0", b"\x81\xa2\xff\xfe\x01", b"\x93\x01", protocol.encode({"type": "submit", "id": "x", "tokens": "no"}),
                   protocol.encode({"type": "shout"}), protocol.encode([1, 2, 3])):
         world.d.on_client(b"c1", frame, world.now)
         world.d.worker_side.on_frame(b"w1", frame, world.now)
     world.flush()
-    assert world.d.counters.dropped_frames == 12
+    assert world.d.counters.dropped_frames == 16
     assert world.end_of("x").code == "invalid_request"
 
 

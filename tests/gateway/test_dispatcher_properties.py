@@ -91,7 +91,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.05, 1.1, 4.0, 31.0]))
     def time_passes(self, seconds):
         for slug, (identity, incarnation) in self.alive.items():
-            self.world.worker_says(identity, jobs.Beat, slug, Phase.READY, 0, 1, incarnation=incarnation)
+            self.world.worker_says(identity, jobs.Beat, slug, Phase.READY, [], 1, incarnation=incarnation)
         self.world.pass_time(seconds)
 
     @invariant()

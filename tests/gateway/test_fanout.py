@@ -103,3 +103,17 @@ def test_a_client_that_was_gone_for_a_moment_hears_everything_in_order():
     clients.state[b"c"] = Sent.GONE
     clients.say(b"c", "more")
     assert clients.fanout.flush(5.0) == [(b"c", Lost.GONE)], "it may be lost again"
+
+
+def test_clients_that_are_long_silent_are_forgotten(monkeypatch):
+    monkeypatch.setattr("gateway.fanout.LINKS_MAX", 3)
+    clients = Clients()
+    clients.fanout.open(b"front", batch=True)
+    for n in range(10):
+        clients.say(b"front", "x")
+        clients.say(b"c%d" % n, "x")
+        clients.fanout.flush(float(n))
+    clients.say(b"front", "y")
+    clients.fanout.flush(20.0)
+    assert len(clients.fanout._links) <= 3
+    assert protocol.decode_events(clients.frames[-1][1])[0].text == "y", "who is heard of is remembered as it is"

@@ -107,17 +107,64 @@ def test_an_engine_refusal_reaches_the_caller_with_its_code():
     assert (error.code, error.status) == ("context_length_exceeded", 400) and "600" in error.message
 
 
+def test_a_job_that_the_worker_has_no_more_frees_its_slot():
+    world = World()
+    world.worker_up()
+    for request_id in ("begun", "not begun", "in hand"):
+        world.submit(request_id)
+    begun, not_begun, in_hand = world.jobs_sent()
+    world.answer(b"w1", begun, tokens=1, end=False)
+    for job in (not_begun, in_hand):
+        world.worker_says(b"w1", jobs.Accept, job.job, 1)
+    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, [in_hand.job], 5)
+    assert world.end_of("begun").code == "internal" and not world.ended("in hand")
+    assert [j.attempt for j in world.jobs_sent() if j.job == not_begun.job] == [1, 2]
+    assert world.d.admission.running_total == 2
+
+
+def test_a_beat_from_before_the_acceptance_costs_nothing():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, [], 5)
+    assert len(world.jobs_sent()) == 1 and world.d.admission.running_total == 1
+
+
+def test_a_cancel_that_could_not_be_sent_is_sent_later():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.deaf_workers.add(b"w1")
+    world.client_says(b"c1", {"type": "cancel", "id": "r1"})
+    assert not world.cancels_sent()
+    world.deaf_workers.clear()
+    world.turn()
+    world.turn()
+    assert len(world.cancels_sent()) == 1
+
+
+def test_in_a_table_made_anew_a_dead_worker_is_believed_dead_when_it_is_silent_too():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.set_row("a", Phase.DOWN, incarnation=0)
+    world.turn()
+    assert world.d.gates.by_slug
+    world.pass_time(7.0)
+    assert not world.d.gates.by_slug and world.d.admission.queued_total == 1
+
+
 def test_a_worker_that_owes_an_accept_gets_no_more_and_the_job_goes_back():
     world = World()
     world.worker_up()
     world.submit("r1")
-    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, [], 1)
     world.pass_time(1.5)
     world.submit("r2")
     world.turn()
     assert len(world.jobs_sent()) == 1 and world.d.gates.by_slug["a"].suspect
     for _ in range(5):
-        world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, 0, 1)
+        world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, [], 1)
         world.pass_time(1.0)
     assert [c.attempt for c in world.cancels_sent()] == [1]
     world.turn()

@@ -32,6 +32,7 @@ class World:
         self.r = self.make_reconciler()
         for slug in preload:
             self.r.rows[slug].wanted_by = "preload"
+        self.r.processes.read_at = self.now  # supervisord was asked once, and nothing ran
 
     def make_reconciler(self, epoch: int = EPOCH) -> Reconciler:
         return Reconciler(self.config, self, epoch, BOOT, {slug: n for n, slug in enumerate(self.slugs)}, FLOOR)
@@ -72,11 +73,19 @@ class World:
     # -- what happens to it
 
     def tick(self, seconds: float = 0.1) -> None:
-        """Time passes; supervisord lists its processes meanwhile, with no news, unless it is silent."""
-        self.now += seconds
-        self.r.on_tick(self.now)
-        if not self.supervisord_silent:
-            self.r.processes.on_supervisord(Facts({}, int(self.now * NS)), self.now)
+        """Time passes, a second at a time; supervisord lists its processes meanwhile, unless it is silent."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + 1.0)
+            self.r.on_tick(self.now)
+            if not self.supervisord_silent:
+                self.supervisord_lists()
+
+    def supervisord_lists(self) -> None:
+        """The processes that run, and no news about others."""
+        running = {PROGRAM + row.slug: ProcessFact(PROGRAM + row.slug, ProcessState.RUNNING, row.pid, 1, 0, 0)
+                   for row in self.r.rows.values() if row.pid and row.pid not in self.dead}
+        self.r.processes.on_supervisord(Facts(running, int(self.now * NS)), self.now)
 
     def want(self, slug: str, high: int = 0, medium: int = 0, low: int = 0) -> None:
         self.waits[slug] = (high, medium, low)

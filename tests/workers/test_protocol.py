@@ -16,7 +16,7 @@ TO_WORKER = [
 FROM_WORKER = [
     p.Hello(1, 2, 3, "a", 4, 5, 6, 7, 8, 9), p.Accept(1, 2, 3, 4, 5), p.Refuse(1, 2, 3, 4, 5, "not_ready", "x"),
     p.Step(1, 2, 3, 4, [p.Item(1, 1, 0, [5], "t"), p.Item(2, 1, 7, [], "", END)]),
-    p.Fail(1, 2, 3, 4, 5, "internal", "x"), p.Beat(1, 2, 3, "a", 4, 5, 6),
+    p.Fail(1, 2, 3, 4, 5, "internal", "x"), p.Beat(1, 2, 3, "a", 4, [5, 7], 6),
 ]
 
 

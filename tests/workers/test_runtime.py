@@ -73,7 +73,7 @@ class World:
                           self.now)
 
     def output(self, number, position, end=None):
-        self.r.on_engine(Outputs([Output((number, 1), position, [position], "t", end)]), self.now)
+        self.r.on_engine(Outputs([Output((GATEWAY, number, 1), position, [position], "t", end)]), self.now)
 
     def last(self, kind):
         return [m for m in self.gateway + self.control if isinstance(m, kind)][-1]
@@ -136,7 +136,7 @@ def test_jobs_are_taken_only_while_ready_and_only_as_many_as_the_batch():
     for number in (1, 2, 3):
         world.job(number)
     assert world.count(jobs.Accept) == 2 and world.last(jobs.Refuse).job == 3
-    assert world.engine.did[1:] == [("add", (1, 1)), ("add", (2, 1))]
+    assert world.engine.did[1:] == [("add", (GATEWAY, 1, 1)), ("add", (GATEWAY, 2, 1))]
     world.job(4, epoch=GATEWAY - 1)
     world.job(5, incarnation=6)
     assert world.count(jobs.Refuse) == 1 and world.r.accepted == 2
@@ -146,19 +146,19 @@ def test_one_frame_for_the_whole_batch():
     world = World().ready()
     world.job(1)
     world.job(2)
-    world.r.on_engine(Outputs([Output((1, 1), 0, [5], "a"), Output((2, 1), 0, [6], "b", END)]), world.now)
+    world.r.on_engine(Outputs([Output((GATEWAY, 1, 1), 0, [5], "a"), Output((GATEWAY, 2, 1), 0, [6], "b", END)]), world.now)
     assert world.count(jobs.Step) == 1
     step = world.last(jobs.Step)
     told = [(item.job, item.ids, item.text, item.end is not None) for item in step.items]
     assert told == [(1, [5], "a", False), (2, [6], "b", True)]
-    assert world.r.jobs == {(1, 1)} and world.r.finished == 1 and world.r.tokens_out == 2
+    assert world.r.jobs == {(GATEWAY, 1, 1)} and world.r.finished == 1 and world.r.tokens_out == 2
 
 
 def test_cancel_ends_the_job_and_what_the_engine_still_says_of_it_is_dropped():
     world = World().ready()
     world.job(1)
     world.r.on_gateway(jobs.Cancel(1, GATEWAY, 7, 1, 1), world.now)
-    assert ("remove", (1, 1)) in world.engine.did and world.last(jobs.Fail).code == "cancelled"
+    assert ("remove", (GATEWAY, 1, 1)) in world.engine.did and world.last(jobs.Fail).code == "cancelled"
     world.output(1, 0, END)
     assert world.count(jobs.Step) == 0 and world.r.finished == 1
 
@@ -166,7 +166,7 @@ def test_cancel_ends_the_job_and_what_the_engine_still_says_of_it_is_dropped():
 def test_a_job_that_the_engine_rejects_fails_and_leaves():
     world = World().ready()
     world.job(1)
-    world.r.on_engine(JobRejected((1, 1), "context_length_exceeded", "600 > 512"), world.now)
+    world.r.on_engine(JobRejected((GATEWAY, 1, 1), "context_length_exceeded", "600 > 512"), world.now)
     assert world.last(jobs.Fail).code == "context_length_exceeded" and not world.r.jobs
 
 
@@ -174,7 +174,7 @@ def test_a_newer_gateway_drops_the_jobs_before_the_hello_that_opens_the_gate():
     world = World().ready()
     world.job(1)
     world.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY + 1), world.now)
-    assert ("remove", (1, 1)) in world.engine.did and world.unsent_dropped == 2 and not world.r.jobs
+    assert ("remove", (GATEWAY, 1, 1)) in world.engine.did and world.unsent_dropped == 2 and not world.r.jobs
     assert world.last(jobs.Hello).epoch_known == GATEWAY + 1
     world.job(2, epoch=GATEWAY)
     assert not world.r.jobs
@@ -255,3 +255,46 @@ def test_its_words_are_true_words_of_the_table():
     assert set(words) <= set(RowWorker._fields)
     assert (words["phase"], words["active"], words["accepted"], words["incarnation"]) == (Phase.READY, 1, 1, 7)
     assert (words["heartbeat_ns"], words["footprint_bytes"]) == (100_000_000_000, 12345)
+
+
+def test_what_the_engine_still_says_for_an_older_gateway_is_not_taken_for_a_job_of_the_new_one():
+    world = World().ready()
+    world.job(1)
+    world.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY + 1), world.now)
+    world.job(1, epoch=GATEWAY + 1)  # a gateway numbers its jobs from 1
+    world.output(1, 0)  # posted by a step that was under way
+    assert world.count(jobs.Step) == 0
+    world.r.on_engine(Outputs([Output((GATEWAY + 1, 1, 1), 0, [5], "a")]), world.now)
+    assert world.last(jobs.Step).items[0].text == "a"
+
+
+def test_a_cancel_for_a_job_it_does_not_know_is_answered_so_that_the_slot_is_freed():
+    world = World().ready()
+    world.r.on_gateway(jobs.Cancel(1, GATEWAY, 7, 9, 1), world.now)
+    assert (world.last(jobs.Fail).job, world.last(jobs.Fail).code) == (9, "cancelled")
+
+
+def test_progress_is_counted_from_the_moment_there_is_something_to_do():
+    world = World().ready()
+    world.now += 1000
+    world.job(1)
+    assert world.r.words(world.now, 0)["progress_ns"] == int(world.now * 1e9)
+
+
+def test_a_refused_hello_lets_answers_finish():
+    world = World().ready()
+    world.job(1)
+    world.r.on_control(messages.Refused(1, "not configured any more"), world.now)
+    assert world.r.exit_code is None
+    world.output(1, 0, END)
+    assert world.r.exit_code == 0
+    idle = World().ready()
+    idle.r.on_control(messages.Refused(1, "not configured any more"), idle.now)
+    assert idle.r.exit_code == 1
+
+
+def test_after_quit_nothing_is_taken():
+    world = World().ready()
+    world.r.on_control(messages.Quit(1, 7, 9, 5, "memory"), world.now)
+    world.job(1)
+    assert world.count(jobs.Accept) == 0 and world.last(jobs.Refuse).code == "not_ready"
