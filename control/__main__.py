@@ -18,7 +18,7 @@ from control.table import TableRefused
 
 def main() -> int:
     try:
-        config = load_config(os.environ, Path.cwd())
+        config = load_config(os.environ, Path.cwd(), models_must_be_whole=False)
         home = home_from_env(os.environ)
         prepare_home(home)
         lock = acquire_lock(home.lock_path("control"))

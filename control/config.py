@@ -14,7 +14,7 @@ Refused rather than ignored: unknown keys, and variables that look like a misspe
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os.path import isdir, isfile, lexists, normpath, realpath
@@ -32,7 +32,7 @@ from control.settings import (
     settings_of,
 )
 from control.toml_text import TomlError, TomlFile, dotted, shown
-from control.weights import expand, find_weights
+from control.weights import expand, find_weights, place_of_weights
 
 __all__ = ["BUILT_IN", "Config", "ConfigError", "EchoConfig", "ModelConfig", "load_config", "slug_of"]
 
@@ -90,8 +90,11 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "-", name.lower())
 
 
-def load_config(env: Mapping[str, str], cwd: Path) -> Config:
+def load_config(env: Mapping[str, str], cwd: Path, *, models_must_be_whole: bool = True) -> Config:
     """Read, check and join file and variables. A variable that is set to nothing counts as not set.
+
+    `warden up` and `warden check` want every model to be whole. The processes of a running stack do not: files of one
+    model that vanish must not keep the gateway from coming back for the others.
 
     Raises:
         ConfigError: one line, about the first thing that is wrong.
@@ -104,7 +107,8 @@ def load_config(env: Mapping[str, str], cwd: Path) -> Config:
     if values.get("models_dir"):
         values["models_dir"] = _models_dir(values["models_dir"], places["models_dir"], env)
     if file:
-        models = _read_models(file, values.get("models_dir"), env)
+        find = find_weights if models_must_be_whole else place_of_weights
+        models = _read_models(file, values.get("models_dir"), env, find)
     else:
         models = (ModelConfig(name="random", slug="random", path=str(home / "models" / "random-1m")),)
     config = Config(source=str(file.path) if file else BUILT_IN, models=models,
@@ -146,7 +150,8 @@ def _models_dir(given: str, place: Place, env: Mapping[str, str]) -> str:
     return realpath(path)
 
 
-def _read_models(file: TomlFile, models_dir: str | None, env: Mapping[str, str]) -> tuple[ModelConfig, ...]:
+def _read_models(file: TomlFile, models_dir: str | None, env: Mapping[str, str],
+                 find: Callable[..., str]) -> tuple[ModelConfig, ...]:
     tables = file.data.get("models", {})
     if not isinstance(tables, dict):
         raise ConfigError(file.where("models"), f"must hold tables, not {shown(tables)}", "write [models.NAME]")
@@ -156,19 +161,20 @@ def _read_models(file: TomlFile, models_dir: str | None, env: Mapping[str, str])
     if len(tables) > MODELS_MAX:
         raise ConfigError(file.where("models"), f"there are {len(tables)}; the limit is {MODELS_MAX}", "remove some")
     roots = [file.path.parent, *([Path(models_dir)] if models_dir else [])]
-    models = tuple(_read_model(file, name, roots, env) for name in tables)
+    models = tuple(_read_model(file, name, roots, env, find) for name in tables)
     _check_names(models, file)
     return models
 
 
-def _read_model(file: TomlFile, name: str, roots: Sequence[Path], env: Mapping[str, str]) -> ModelConfig:
+def _read_model(file: TomlFile, name: str, roots: Sequence[Path], env: Mapping[str, str],
+                find: Callable[..., str]) -> ModelConfig:
     keys = ("models", name)
     found = read_table(file, keys, MODEL_TABLES)
     sampling, echo = (read_table(file, (*keys, table)) for table in ("sampling", "echo"))
     if found.get("engine") == "echo":
         found["path"] = ""
     elif found.get("path"):
-        found["path"] = find_weights(file.where(*keys, "path"), found["path"], roots, env)
+        found["path"] = find(file.where(*keys, "path"), found["path"], roots, env)
     else:
         raise ConfigError(file.where(*keys), "has no path",
                           'add path = "the directory of the model" (only engine = "echo" needs none)')

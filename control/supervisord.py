@@ -134,7 +134,7 @@ class SupervisordThread:
         read_at_ns = time.monotonic_ns()
         try:
             processes = self._supervisord.processes()
-        except (SupervisordFault, SupervisordGone) as error:
+        except Exception as error:  # broad: whatever a strange answer does, this thread must ask again in a second
             self.trouble = str(error)
             return
         self.trouble = ""

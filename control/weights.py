@@ -62,6 +62,14 @@ def find_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[str,
     raise ConfigError(where, looked, "correct the path")
 
 
+def place_of_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[str, str]) -> str:
+    """The same without a demand: what is not whole now is the trouble of that model's worker alone."""
+    try:
+        return find_weights(where, path, roots, env)
+    except ConfigError:
+        return str((roots[0] / expand(path, env)).absolute())
+
+
 def _what_is_lacking(place: Path) -> str:
     """Why mlx_lm could not load this directory, as far as names show it; "" if nothing does."""
     if _read_object(place / "config.json", CONFIG_MAX_BYTES) is None:

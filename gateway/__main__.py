@@ -21,7 +21,7 @@ TABLE_NOTE_EVERY_S = 10.0
 
 def main() -> int:
     try:
-        config = load_config(os.environ, Path.cwd())
+        config = load_config(os.environ, Path.cwd(), models_must_be_whole=False)
         home = home_from_env(os.environ)
         prepare_home(home)
         lock = acquire_lock(home.lock_path("gateway"))

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     slug = arguments[0]
     close_environment(os.environ)
     try:
-        model = find_model(load_config(os.environ, Path.cwd()), slug)
+        model = find_model(load_config(os.environ, Path.cwd(), models_must_be_whole=False), slug)
         home = home_from_env(os.environ)
         prepare_home(home)
         lock = acquire_lock(home.lock_path(f"row-{slug}"))

@@ -70,7 +70,7 @@ class JournalHandler(logging.Handler):
 
 def main() -> int:
     try:
-        config = load_config(os.environ, Path.cwd())
+        config = load_config(os.environ, Path.cwd(), models_must_be_whole=False)
         home = home_from_env(os.environ)
         prepare_home(home)
         listener = inherited_socket() or bind(config)

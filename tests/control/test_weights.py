@@ -128,3 +128,14 @@ def test_only_a_leading_tilde_is_the_home_directory():
     env = {"HOME": "/h"}
     assert [str(expand(path, env)) for path in ("~", "~/a", "a/~", "~x")] == ["/h", "/h/a", "a/~", "~x"]
     assert expand("~", {}).is_absolute()
+
+
+def test_a_running_stack_reads_on_when_one_model_has_lost_its_files(tmp_path):
+    from control.config import ConfigError, load_config
+
+    (tmp_path / "warden.toml").write_text('[models.gone]\npath = "gone"\n[models.a]\nengine = "echo"\n')
+    env = {"WARDEN_HOME": str(tmp_path), "WARDEN_CONFIG": str(tmp_path / "warden.toml")}
+    with pytest.raises(ConfigError):
+        load_config(env, tmp_path)
+    config = load_config(env, tmp_path, models_must_be_whole=False)
+    assert [model.path for model in config.models] == [str(tmp_path / "gone"), ""]

@@ -146,7 +146,8 @@ def test_one_frame_for_the_whole_batch():
     world = World().ready()
     world.job(1)
     world.job(2)
-    world.r.on_engine(Outputs([Output((GATEWAY, 1, 1), 0, [5], "a"), Output((GATEWAY, 2, 1), 0, [6], "b", END)]), world.now)
+    both = [Output((GATEWAY, 1, 1), 0, [5], "a"), Output((GATEWAY, 2, 1), 0, [6], "b", END)]
+    world.r.on_engine(Outputs(both), world.now)
     assert world.count(jobs.Step) == 1
     step = world.last(jobs.Step)
     told = [(item.job, item.ids, item.text, item.end is not None) for item in step.items]

@@ -140,7 +140,7 @@ class TestDetokenizing:
     def test_byte_level_any_ids_as_decode(self, ids):
         assert "".join(pieces_of(BYTE_LEVEL, ids)) == BYTE_LEVEL.decode(ids, skip_special_tokens=True)
 
-    @given(text=st.text(max_size=30))
+    @given(text=st.text(max_size=30).filter(lambda text: "<|" not in text))  # a special token is no text
     def test_byte_level_any_text_in_whole_characters(self, text):
         pieces = pieces_of(BYTE_LEVEL, BYTE_LEVEL.encode(text).ids)
         assert "".join(pieces) == text

@@ -62,6 +62,7 @@ HURRIED = ("import sys; from gateway.http import __main__ as program; "
            "program.GRACEFUL_S, program.LAST_WORDS_S = 2, 1.5; sys.exit(program.main())")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
 def test_answers_that_are_not_finished_when_time_is_over_end_as_errors(environment, listener, tmp_path, path):
     asked = b'{"messages": [{"role": "user", "content": "hi"}], "stream": true}'
