@@ -168,8 +168,9 @@ def test_a_waiting_request_wakes_control_and_is_told_its_position():
 def test_malformed_frames_are_answered_where_possible_and_counted():
     world = World()
     deep, no_text = b"\x83\xa4type\xa4stop\xa1x" + b"\x91" * 5000 + b"\xc0", b"\x81\xa2\xff\xfe\x01"
-    for frame in (b"", b"\xc1", deep, no_text, b"\x93\x01", protocol.encode({"type": "submit", "id": "x", "tokens": "no"}),
-                  protocol.encode({"type": "shout"}), protocol.encode([1, 2, 3])):
+    wrong = protocol.encode({"type": "submit", "id": "x", "tokens": "no"})
+    others = [protocol.encode(each) for each in ({"type": "shout"}, [1, 2, 3])]
+    for frame in (b"", b"\xc1", deep, no_text, b"\x93\x01", wrong, *others):
         world.d.on_client(b"c1", frame, world.now)
         world.d.worker_side.on_frame(b"w1", frame, world.now)
     world.flush()

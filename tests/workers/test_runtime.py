@@ -4,6 +4,7 @@ import pytest
 
 from control import messages
 from control.states import Phase
+from control.table import RowWorker
 from workers import protocol as jobs
 from workers.engine import MemoryFacts, ModelFacts, Output
 from workers.engine_thread import Fatal, JobRejected, Loaded, LoadFailed, Outputs
@@ -248,8 +249,6 @@ def test_a_new_gateway_is_greeted_and_beats_come_with_progress():
 
 
 def test_its_words_are_true_words_of_the_table():
-    from control.table import RowWorker
-
     world = World().ready()
     world.job(1)
     words = world.r.words(world.now, 12345)
