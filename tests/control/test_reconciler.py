@@ -4,7 +4,6 @@ import pytest
 
 from control import messages
 from control.rows import CRASHES_MAX, QUARANTINE_S
-from control.stall import TERM_GRACE_S
 from control.states import Phase
 from tests.support.control_world import World
 
@@ -211,62 +210,6 @@ def test_an_old_incarnation_and_an_unknown_model_are_refused():
     for slug, incarnation in (("a", old), ("zzz", 0)):
         identity = world.hello(slug, incarnation, Phase.READY)
         assert isinstance([m for who, m in world.said if who == identity][-1], messages.Refused)
-
-
-def test_a_stuck_worker_is_signalled_term_then_kill_and_a_busy_one_never():
-    world = World("a", stall_limit_s=60.0)
-    world.want("a", medium=1)
-    world.load("a")
-    world.set_words("a", active=2)
-    for _ in range(50):  # long work with progress
-        world.set_words("a", active=2)
-        world.tick(30)
-    assert len(world.orders) == 1
-    stuck = world.now
-    for _ in range(30):
-        world.set_words("a", active=2, progress_ns=int(stuck * 1e9))
-        world.tick(5)
-    assert world.orders[1:] == [("signal", "a", "TERM"), ("signal", "a", "KILL")]
-    assert world.r.forced_kills == 1
-    world.die("a")
-    assert world.phase("a") is Phase.BACKOFF and "no step" in world.r.rows["a"].reason
-
-
-def test_an_idle_worker_needs_no_progress_but_a_heartbeat():
-    world = World("a", stall_limit_s=60.0)
-    world.want("a", medium=1)
-    world.load("a")
-    world.set_words("a", progress_ns=0)
-    world.tick(1000 * 0.05)
-    assert len(world.orders) == 1
-    world.tick(30)
-    world.tick(TERM_GRACE_S + 1)
-    assert world.orders[1:] == [("signal", "a", "TERM"), ("signal", "a", "KILL")]
-
-
-def test_a_worker_that_recovers_after_term_is_left_to_finish():
-    world = World("a", stall_limit_s=60.0)
-    world.want("a", medium=1)
-    world.load("a")
-    world.set_words("a", active=1)
-    world.tick(62)
-    assert world.orders[1:] == [("signal", "a", "TERM")]
-    for _ in range(60):
-        world.set_words("a", active=1)
-        world.tick(1)
-    assert world.orders[1:] == [("signal", "a", "TERM")] and world.r.forced_kills == 0
-
-
-def test_after_a_freeze_of_the_whole_machine_nobody_is_judged_at_once():
-    world = World("a", stall_limit_s=60.0)
-    world.want("a", medium=1)
-    world.load("a")
-    world.set_words("a", active=1)
-    world.now += 100
-    world.r.on_tick(world.now)  # control wakes before the worker does
-    world.set_words("a", active=1)
-    world.tick(20)
-    assert world.orders == [("start", "a")]
 
 
 def test_a_load_that_was_lost_is_said_again():
