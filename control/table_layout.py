@@ -28,6 +28,7 @@ from control.states import CONTROL_PHASES, HEARTBEAT_STALE_NS, Phase, effective_
 
 MAGIC = 0x57415244454E5442  # "WARDENTB"; reads as another number on a machine of the other byte order
 LAYOUT_VERSION = 1
+SUPERVISORD_STALE_NS = 10_000_000_000
 ROWS = 64
 WORD_BYTES = 8
 BLOCK_BYTES = 128
@@ -47,6 +48,11 @@ class ControlWords(NamedTuple):
     overload: int
     spill: int
     supervisord_at_ns: int
+
+    @property
+    def supervisord_is_silent(self) -> bool:
+        """control has asked it in vain for SUPERVISORD_STALE_NS. Says nothing while control itself is silent."""
+        return bool(self.supervisord_at_ns) and self.heartbeat_ns - self.supervisord_at_ns > SUPERVISORD_STALE_NS
 
 
 class GatewayWords(NamedTuple):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.dispatcher import Dispatcher
 
 LOAD_WAITERS_MAX = 1000
-SUPERVISORD_SILENT_S = 10.0
 UNAVAILABLE = {
     Phase.HELD: "is held: an operator stopped it; `warden ctl start worker-{slug}` brings it back",
     Phase.QUARANTINED: "is quarantined: {reason}",
@@ -110,7 +109,7 @@ class Desk:
 
     def _on_load(self, client: bytes, question: protocol.LoadModel, now: float) -> None:
         model = find_model(self.d.config, question.model)
-        self.refuse_if_unavailable(model.slug, now)
+        self.refuse_if_unavailable(model.slug)
         if model.slug in self.d.opened_at:
             self._answer(client, question.id, self.model_info(model))
             return
@@ -132,7 +131,7 @@ class Desk:
         """End the waits for loads that cannot succeed, or that last too long."""
         limit_s = self.d.config.load_deadline_s
         for slug, waiters in list(self._loads.items()):
-            refusal = self.unavailable(slug, now)
+            refusal = self.unavailable(slug)
             late = Refusal("model_unavailable", f"not loaded within {limit_s:g} s", waiting.LOAD_GUESS_S)
             kept = []
             for waiter in waiters:
@@ -148,7 +147,7 @@ class Desk:
 
     # -- what cannot be had ----------------------------------------------------------------------------------
 
-    def unavailable(self, slug: str, now: float) -> Refusal | None:
+    def unavailable(self, slug: str) -> Refusal | None:
         """Why a request for this model is hopeless now, or None."""
         row = self.d.effects.read_row(slug)
         name = self._models[slug].name
@@ -160,18 +159,12 @@ class Desk:
             reason = state.reason if known else "its log says why"
             text = UNAVAILABLE[Phase(row.phase)].format(slug=slug, reason=reason)
             return Refusal("model_unavailable", f"{name} {text}", state.retry_after_s if known else 0.0)
-        if row.phase not in HAS_PROCESS and self._supervisord_is_silent(now):
+        control = self.d.effects.read_control()
+        if row.phase not in HAS_PROCESS and control is not None and control.supervisord_is_silent:
             return Refusal("model_unavailable", f"{name} is not loaded, and nothing can be loaded: supervisord does "
                            "not answer; run `warden down`, then `warden up`")
         return None
 
-    def _supervisord_is_silent(self, now: float) -> bool:
-        """By control's word, as long as control itself is not silent: only it asks supervisord."""
-        words = self.d.effects.read_control()
-        if words is None or not words.supervisord_at_ns:
-            return False
-        return words.heartbeat_ns - words.supervisord_at_ns > SUPERVISORD_SILENT_S * 1e9
-
-    def refuse_if_unavailable(self, slug: str, now: float) -> None:
-        if (refusal := self.unavailable(slug, now)) is not None:
+    def refuse_if_unavailable(self, slug: str) -> None:
+        if (refusal := self.unavailable(slug)) is not None:
             raise refusal

@@ -102,7 +102,7 @@ class Dispatcher:
             self._numbers += 1
             request = make_request(submit, client, self.config, number=self._numbers, now=now,
                                    draw_seed=self.draw_seed)
-            self.desk.refuse_if_unavailable(request.model.slug, now)
+            self.desk.refuse_if_unavailable(request.model.slug)
             self.pump(now)  # who waits and may run does so before the newcomer is measured against the queue limit
             self._admit(request, now)
         except Refusal as refusal:
@@ -201,7 +201,7 @@ class Dispatcher:
             self.end_in_error(self.requests[ticket.id], "queue_deadline",
                                f"not started within {self.config.queue_deadline_s:g} s", 1.0)
         waiters = [r for r in self.requests.values() if not r.worker]
-        refusals = {slug: self.desk.unavailable(slug, now) for slug in {r.ticket.target for r in waiters}}
+        refusals = {slug: self.desk.unavailable(slug) for slug in {r.ticket.target for r in waiters}}
         for request in waiters:
             refusal = refusals[request.ticket.target]
             if refusal is not None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 PIPE_WIDTH_COLUMNS = 240
-SUPERVISORD_STALE_NS = 10 * 10**9
 NO_WORD = "no fresh word from control or the worker"
 REASONS = {
     Phase.HELD: "stopped by an operator; `warden ctl start worker-{slug}` ends that",
@@ -62,7 +61,7 @@ def choose_remarks(snapshot: "Snapshot", now_ns: int) -> list[str]:
     control, remarks = snapshot.control, []
     if not _is_fresh(control, now_ns):
         remarks.append("control is silent: this is what was last written")
-    elif control.supervisord_at_ns and now_ns - control.supervisord_at_ns > SUPERVISORD_STALE_NS:
+    elif control.supervisord_is_silent:
         remarks.append("supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`")
     if not _is_fresh(snapshot.gateway, now_ns):
         remarks.append("the gateway is silent: what runs and waits is not known; `warden ctl status` shows why")

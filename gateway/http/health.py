@@ -13,7 +13,6 @@ from control.states import HEARTBEAT_STALE_NS, Phase, Priority
 from control.table import ControlWords, GatewayWords, Row, Snapshot
 
 WARNING_PERCENT, CRITICAL_PERCENT = 85, 95
-SUPERVISORD_STALE_NS = 10 * 10**9
 SUPERVISORD_SILENT = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
 GIB = 1024**3
 LOADED = frozenset({Phase.LOADING, Phase.READY, Phase.DRAINING})
@@ -38,8 +37,7 @@ def why_not_ready(table: Snapshot | str, now_ns: int) -> list[str]:
 
 def supervisord_is_silent(control: ControlWords | None, now_ns: int) -> bool:
     """Only a control that beats can tell; 0 means that supervisord has not answered it yet."""
-    return (is_fresh(control, now_ns) and control.supervisord_at_ns > 0
-            and now_ns - control.supervisord_at_ns > SUPERVISORD_STALE_NS)
+    return is_fresh(control, now_ns) and control.supervisord_is_silent
 
 
 def is_silent(row: Row, now_ns: int) -> bool:

@@ -82,11 +82,11 @@ def test_a_supervisord_that_does_not_answer_degrades_and_is_named(health):
         return table._replace(control=table.control._replace(heartbeat_ns=NOW_NS - control_age_s * S))
 
     silent = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
-    assert why_not_ready(at(11), NOW_NS) == [silent]
-    found = health(at(11))
+    assert why_not_ready(at(12), NOW_NS) == [silent]
+    found = health(at(12))
     assert found["status"] == "degraded" and found["warnings"] == [silent]
-    assert why_not_ready(at(10), NOW_NS) == why_not_ready(at(1000), NOW_NS) == [], "fresh, or not yet known"
-    [reason] = why_not_ready(at(11, control_age_s=4), NOW_NS)
+    assert why_not_ready(at(11), NOW_NS) == why_not_ready(at(1000), NOW_NS) == [], "fresh, or not yet known"
+    [reason] = why_not_ready(at(20, control_age_s=4), NOW_NS)
     assert reason.startswith("control does not answer"), "a silent control says nothing about supervisord"
 
 
