@@ -15,6 +15,7 @@ def up(
     ] = READY_WAIT_S,
 ) -> None:
     """Start the stack of this home ($WARDEN_HOME) and wait until it answers. Changes nothing if it runs."""
+    from control.config import BUILT_IN
     from control.home import HomeRefused, prepare_home
     from gateway.cli.exits import USAGE, CommandFailed
     from gateway.cli.settings import read_config, read_home
@@ -28,6 +29,8 @@ def up(
     url = start_stack(Stack(config, home, dict(os.environ), say), wait)
     print(f"chat in the browser: {url}/chat")
     print(f"over ZeroMQ:         {home.endpoint('clients')}")
+    if config.source == BUILT_IN:
+        print("the built-in model has random weights, so its answers are noise; README, Configuration: a real one")
 
 
 def down() -> None:
