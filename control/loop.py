@@ -21,7 +21,7 @@ from control.process_facts import is_alive
 from control.reconciler import Reconciler
 from control.rows import RowState
 from control.sockets import open_router
-from control.states import HEARTBEAT_STALE_NS
+from control.states import is_fresh
 from control.supervisord import SupervisordThread
 from control.table import ROWS, ControlWords, GatewayWords, RowControl, RowGateway, RowWorker, Table, TableRefused
 
@@ -79,7 +79,7 @@ class Loop:
         gateway, words = self._table.read(GatewayWords), self._table.read(RowGateway, index)
         if gateway is None or words is None or words.epoch != gateway.epoch:
             return None
-        return words if time.monotonic_ns() - gateway.heartbeat_ns < HEARTBEAT_STALE_NS else None
+        return words if is_fresh(gateway.heartbeat_ns, time.monotonic_ns()) else None
 
     def read_worker(self, index: int) -> RowWorker | None:
         return self._table.read(RowWorker, index)

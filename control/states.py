@@ -72,6 +72,11 @@ LEGAL: dict[Phase, frozenset[Phase]] = {
 }
 
 
+def is_fresh(heartbeat_ns: int, now_ns: int) -> bool:
+    """Was that heartbeat within HEARTBEAT_STALE_NS? One that far in the future is left from before a reboot: no."""
+    return abs(now_ns - heartbeat_ns) < HEARTBEAT_STALE_NS
+
+
 class IllegalTransition(Exception):
     """A transition that `LEGAL` does not list: a bug, not bad luck."""
 

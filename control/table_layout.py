@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from control.states import CONTROL_PHASES, HEARTBEAT_STALE_NS, Phase, effective_phase
+from control.states import CONTROL_PHASES, Phase, effective_phase, is_fresh
 
 MAGIC = 0x57415244454E5442  # "WARDENTB"; reads as another number on a machine of the other byte order
 LAYOUT_VERSION = 1
@@ -262,7 +262,7 @@ class Row(NamedTuple):
         """
         if self.control is None or self.worker is None or self.worker.incarnation != self.control.incarnation:
             return False
-        return abs(now_ns - self.worker.heartbeat_ns) < HEARTBEAT_STALE_NS
+        return is_fresh(self.worker.heartbeat_ns, now_ns)
 
 
 class Snapshot(NamedTuple):

@@ -35,7 +35,7 @@ class Counters:
         self.admitted = [0, 0, 0]
         self.finished = self.failed = self.cancelled = 0
         self.rejected = self.displaced = self.expired = self.retried = 0
-        self.dropped_frames = self.tokens_out = 0
+        self.dropped_frames = 0
         self.mean_wait_ms = [0.0, 0.0, 0.0]
         self.rows = {slug: RowCounts() for slug in slugs}
 
@@ -71,8 +71,8 @@ class Publisher:
         self._d = d
         self._pid = pid
         self._gateway = table.writer(GatewayWords)
-        rows = {slug: table.find_row(slug) for slug in d.counters.rows}
-        self._rows = {slug: table.writer(RowGateway, row) for slug, row in rows.items() if row is not None}
+        rows = {row.name: row.index for row in table.snapshot().rows}
+        self._rows = {slug: table.writer(RowGateway, rows[slug]) for slug in d.counters.rows if slug in rows}
         self._last: dict[str, tuple[int, ...]] = {}
 
     def publish(self, now: float) -> None:

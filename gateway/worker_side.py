@@ -89,7 +89,6 @@ class WorkerSide:
             return
         request.accepted = True
         request.next_position += len(item.ids)
-        self.d.counters.tokens_out += len(item.ids)
         if item.ids or item.text:
             self.d.fanout.say(request.client, protocol.Tokens(request.id, item.position, item.ids, item.text))
         if item.end is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import gateway
-from control.states import HEARTBEAT_STALE_NS, Phase
+from control.states import Phase, is_fresh
 
 if TYPE_CHECKING:
     from control.table import ControlWords, GatewayWords, Row, Snapshot
@@ -59,17 +59,17 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] 
 def choose_remarks(snapshot: "Snapshot", now_ns: int) -> list[str]:
     """Who is silent, so that the reader knows what the numbers are worth."""
     control, remarks = snapshot.control, []
-    if not _is_fresh(control, now_ns):
+    if not _beats(control, now_ns):
         remarks.append("control is silent: this is what was last written")
     elif control.supervisord_is_silent:
         remarks.append("supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`")
-    if not _is_fresh(snapshot.gateway, now_ns):
+    if not _beats(snapshot.gateway, now_ns):
         remarks.append("the gateway is silent: what runs and waits is not known; `warden ctl status` shows why")
     return remarks
 
 
-def _is_fresh(words: "ControlWords | GatewayWords | None", now_ns: int) -> bool:
-    return words is not None and abs(now_ns - words.heartbeat_ns) < HEARTBEAT_STALE_NS
+def _beats(words: "ControlWords | GatewayWords | None", now_ns: int) -> bool:
+    return words is not None and is_fresh(words.heartbeat_ns, now_ns)
 
 
 def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> dict:
@@ -81,7 +81,7 @@ def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> d
     phase = row.phase(now_ns)
     pid = row.control.pid if row.control else 0
     worker = row.worker if pid and row.worker_is_fresh(now_ns) else None
-    known = _is_fresh(gateway_words, now_ns)
+    known = _beats(gateway_words, now_ns)
     counts = row.gateway if row.gateway and known and row.gateway.epoch == gateway_words.epoch else None
     nothing = 0 if known else None
     return {

@@ -9,7 +9,7 @@ import http.client
 from typing import NamedTuple
 
 from control.home import Home
-from control.states import HEARTBEAT_STALE_NS
+from control.states import is_fresh
 from control.supervisord import ProcessFact, ProcessState
 from control.table import Snapshot, Table, TableRefused
 
@@ -59,7 +59,7 @@ def choose_missing(
             missing.append(Missing(name, "is not running"))
         elif words is None or words.pid != fact.pid:
             missing.append(Missing(name, "has not written to the table"))
-        elif abs(now_ns - words.heartbeat_ns) > HEARTBEAT_STALE_NS:
+        elif not is_fresh(words.heartbeat_ns, now_ns):
             missing.append(Missing(name, "has no fresh heartbeat"))
     if http_status != http.client.OK:
         missing.append(Missing("http", f"answers {http_status}" if http_status else "does not answer"))

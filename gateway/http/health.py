@@ -9,7 +9,7 @@ What nobody has measured is null, never a guess: a monitor must not read "0 byte
 from datetime import UTC, datetime
 
 from control.config import Config
-from control.states import HEARTBEAT_STALE_NS, Phase, Priority
+from control.states import HEARTBEAT_STALE_NS, Phase, Priority, is_fresh
 from control.table import ControlWords, GatewayWords, Row, Snapshot
 
 WARNING_PERCENT, CRITICAL_PERCENT = 85, 95
@@ -20,9 +20,9 @@ TROUBLE = frozenset({Phase.BACKOFF, Phase.QUARANTINED, Phase.LEAK_SUSPECTED})
 CLASSES = [priority.name for priority in Priority]
 
 
-def is_fresh(words: ControlWords | GatewayWords | None, now_ns: int) -> bool:
-    """A heartbeat that far in the future is left over from before a reboot, so it is not fresh either."""
-    return words is not None and abs(now_ns - words.heartbeat_ns) < HEARTBEAT_STALE_NS
+def beats(words: ControlWords | GatewayWords | None, now_ns: int) -> bool:
+    """Is the process alive that wrote these?"""
+    return words is not None and is_fresh(words.heartbeat_ns, now_ns)
 
 
 def why_not_ready(table: Snapshot | str, now_ns: int) -> list[str]:
@@ -31,13 +31,13 @@ def why_not_ready(table: Snapshot | str, now_ns: int) -> list[str]:
         return [table]
     parts = {"control": table.control, "gateway": table.gateway}
     down = [f"{name} does not answer (no heartbeat for {HEARTBEAT_STALE_NS // 10**9} s); `warden ctl status` shows why"
-            for name, words in parts.items() if not is_fresh(words, now_ns)]
+            for name, words in parts.items() if not beats(words, now_ns)]
     return [*down, SUPERVISORD_SILENT] if supervisord_is_silent(table.control, now_ns) else down
 
 
 def supervisord_is_silent(control: ControlWords | None, now_ns: int) -> bool:
     """Only a control that beats can tell; 0 means that supervisord has not answered it yet."""
-    return is_fresh(control, now_ns) and control.supervisord_is_silent
+    return beats(control, now_ns) and control.supervisord_is_silent
 
 
 def is_silent(row: Row, now_ns: int) -> bool:
@@ -106,7 +106,7 @@ def make_queue_stats(gateway: GatewayWords, rows: tuple[Row, ...], config: Confi
         "in_flight_by_priority": dict(zip(CLASSES, running, strict=True)),
         "queued_by_priority": dict(zip(CLASSES, queued, strict=True)),
         "oldest_wait_seconds": round(max(waits, default=0) / 1e9, 3),
-        "stale": not is_fresh(gateway, now_ns),
+        "stale": not beats(gateway, now_ns),
     }
 
 
@@ -142,7 +142,7 @@ def model_entry(row: Row, name: str, now_ns: int, wall_s: float) -> dict[str, ob
 
 def pressure_percent(table: Snapshot | str, now_ns: int) -> float:
     """What control judges by; 0 if it says nothing."""
-    if isinstance(table, str) or not is_fresh(table.control, now_ns):
+    if isinstance(table, str) or not beats(table.control, now_ns):
         return 0.0
     return table.control.pressure_permille / 10
 
