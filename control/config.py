@@ -32,9 +32,9 @@ from control.settings import (
     settings_of,
 )
 from control.toml_text import TomlError, TomlFile, dotted, shown
-from control.weights import expand, find_weights, place_of_weights
+from control.weights import BUILT_IN_MODEL, built_in_model, cached_models, expand, find_weights, place_of_weights
 
-__all__ = ["BUILT_IN", "Config", "ConfigError", "EchoConfig", "ModelConfig", "load_config", "slug_of"]
+__all__ = ["BUILT_IN", "Config", "ConfigError", "EchoConfig", "ModelConfig", "cached_models", "load_config", "slug_of"]
 
 FILE_MAX_BYTES = 1024 * 1024
 MODELS_MAX = 64  # rows of the table
@@ -110,7 +110,9 @@ def load_config(env: Mapping[str, str], cwd: Path, *, models_must_be_whole: bool
         find = find_weights if models_must_be_whole else place_of_weights
         models = _read_models(file, values.get("models_dir"), env, find)
     else:
-        models = (ModelConfig(name="random", slug="random", path=str(home / "models" / "random-1m")),)
+        # It knows one right answer to a question, so it does not play dice; and it is small enough to be there at once.
+        models = (ModelConfig(name=BUILT_IN_MODEL, slug=BUILT_IN_MODEL, path=str(built_in_model()), temperature=0.0,
+                              preload=True),)
     config = Config(source=str(file.path) if file else BUILT_IN, models=models,
                     places={key: place.where for key, place in places.items()}, **values)
     _check_together(config, places)

@@ -67,10 +67,6 @@ class Home:
         return self.root / "logs"
 
     @property
-    def models(self) -> Path:
-        return self.root / "models"
-
-    @property
     def profiles(self) -> Path:
         return self.root / "profiles"
 
@@ -119,7 +115,7 @@ def home_from_env(env: Mapping[str, str]) -> Home:
 def prepare_home(home: Home) -> None:
     """Make what is missing, and check that the rest is safe to use. Twice is harmless.
 
-    `logs`, `models` and `profiles` may be symlinks of yours to a bigger disk; `root` and `run` may not.
+    `logs` and `profiles` may be symlinks of yours to a bigger disk; `root` and `run` may not.
 
     Raises HomeRefused, with one line for the user, if a directory is a symlink or no directory, belongs to another
     user, lets others write, or lies below one in which everybody may rename things; or cannot be made.
@@ -127,7 +123,7 @@ def prepare_home(home: Home) -> None:
     _make(home.root, parents=True)
     _check_own(home.root)
     _check_above(home.root)
-    for path in (home.logs, home.models, home.profiles):
+    for path in (home.logs, home.profiles):
         _make(path)
     _make_private(home.run)
     if home.socket_dir != home.run:

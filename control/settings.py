@@ -129,7 +129,8 @@ class ModelSettings:
         "and looks at no path.", choices=("mlx", "echo"))
     path: str = setting(
         "", "Where the weights are: a directory with config.json (relative to this file, or to models_dir), or a "
-        "Hugging Face id that is already in the cache (HF_HUB_CACHE, HF_HOME). Required for engine mlx.",
+        "Hugging Face id that is already in the cache (HF_HUB_CACHE, HF_HOME), or \"guide\", the model that comes with "
+        "mlx-warden. Required for engine mlx.",
         example="mlx-community/Phi-3.5-mini-instruct-4bit")
     aliases: tuple[str, ...] = setting((), "Further names of this model.", example=("phi3.5:3.8b",))
     context_length: int = setting(0, "Longest prompt and answer together, in tokens. 0: the model's own.", 0, 10**7)

@@ -1,6 +1,7 @@
 """Where the weights of a model lie: a directory beside the configuration, in models_dir, or in the Hugging Face cache.
 
-The first directory that holds `config.json` is the one. It must then be whole: a readable `config.json`, weights under
+The path "guide", if no such directory is there, is the model that comes with the product. The first directory that
+holds `config.json` is the one. It must then be whole: a readable `config.json`, weights under
 the name that mlx_lm loads, and every file that the index names, which is what an interrupted download lacks. Nothing is
 fetched and no weights are opened. The cache is read by its layout (`models--ORG--NAME/refs/main` names the snapshot),
 because importing huggingface_hub would cost every process of the stack half a second at start.
@@ -20,6 +21,7 @@ REFERENCE_MAX_CHARS = 128
 WEIGHTS = "model*.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG_MAX_BYTES = 4 * 1024 * 1024
+BUILT_IN_MODEL = "guide"
 INDEX_MAX_BYTES = 64 * 1024 * 1024  # the longest seen names 90 000 tensors in 9 MB
 
 
@@ -40,7 +42,8 @@ def find_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[str,
     places = list(dict.fromkeys(root / expand(path, env) for root in roots))
     cache = hub_cache(env)
     snapshot = _snapshot(cache, path) if HUGGING_FACE_ID.fullmatch(path) else None
-    for place in (*places, *([snapshot] if snapshot else [])):
+    built_in = [built_in_model()] if path == BUILT_IN_MODEL else []
+    for place in (*places, *([snapshot] if snapshot else []), *built_in):
         if isfile(place / "config.json"):
             lacking = _what_is_lacking(place)
             if lacking:
@@ -68,6 +71,19 @@ def place_of_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[
         return find_weights(where, path, roots, env)
     except ConfigError:
         return str((roots[0] / expand(path, env)).absolute())
+
+
+def built_in_model() -> Path:
+    """The directory of the model that comes with the product."""
+    return Path(__file__).resolve().parent.parent / "workers" / "guide" / "model"
+
+
+def cached_models(env: Mapping[str, str]) -> list[str]:
+    """The ids in the Hugging Face cache under which whole weights lie, sorted. A cache that is not there is empty."""
+    cache = hub_cache(env)
+    ids = (folder.name.removeprefix("models--").replace("--", "/", 1) for folder in cache.glob("models--*"))
+    found = ((model_id, _snapshot(cache, model_id)) for model_id in sorted(ids))
+    return [model_id for model_id, place in found if place and not _what_is_lacking(place)]
 
 
 def _what_is_lacking(place: Path) -> str:

@@ -5,13 +5,12 @@ network. What it answers is gibberish, and greedy it repeats itself; that is the
 
 Guarantees:
 1. The same size and seed give the same weights; the tokenizer does not depend on the seed.
-2. Any Unicode text survives encode and decode (byte-level BPE).
-3. The directory appears complete or not at all (built beside it, then renamed). One that is already there is kept if
+2. The directory appears complete or not at all (built beside it, then renamed). One that is already there is kept if
    it was made by the same recipe, and refused otherwise: nothing is ever overwritten.
-4. An answer never ends by chance and contains no special token (their logits are pushed down), so that a test gets
+3. An answer never ends by chance and contains no special token (their logits are pushed down), so that a test gets
    as many tokens as it asked for.
 
-MLX is not needed here, only numpy, safetensors and tokenizers. `python -m workers.random_model DIR --size 1m`.
+The files themselves are written by `model_files`. `python -m workers.random_model DIR --size 1m`.
 """
 
 import argparse
@@ -19,17 +18,17 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-from safetensors.numpy import save_file
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer
+
+from workers.model_files import SPECIAL, Shape, llama_config, train_tokenizer, write_model
 
 Size = Literal["1m", "26m"]
 RECIPE = 1  # raise it when the same size and seed would no longer give the same files
 CONTEXT_TOKENS = 4096
 VOCABULARY_MAX = 1024
-BEGIN, END, START = SPECIAL = ("<|begin|>", "<|end|>", "<|start|>")
 ROLES = ("system", "user", "assistant", "tool", "developer")
 WEIGHT_STD = 0.05
 SPECIAL_PUSH = -1000.0
@@ -41,14 +40,6 @@ CHAT_TEMPLATE = (
     "<|start|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 )
-
-
-class Shape(NamedTuple):
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    intermediate: int
 
 
 SHAPES: dict[Size, Shape] = {
@@ -90,25 +81,8 @@ El niño comió piñas mañana por la mañana; ¿dónde está la estación, señ
 
 
 def make_tokenizer() -> Tokenizer:
-    """A byte-level BPE tokenizer of at most VOCABULARY_MAX tokens; special tokens have the first ids."""
-    tokenizer = Tokenizer(models.BPE())
-    words = Regex(r"\s?[^\s\p{L}\p{N}]+|\s?\p{L}+|\s?\p{N}{1,3}|\s+")
-    split = pre_tokenizers.Split(words, behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY_MAX,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(SENTENCES.splitlines(keepends=True), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{BEGIN} $A", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
-    )
-    return tokenizer
+    """At most VOCABULARY_MAX tokens; see `model_files.train_tokenizer`."""
+    return train_tokenizer(SENTENCES.splitlines(keepends=True), VOCABULARY_MAX)
 
 
 def make_weights(shape: Shape, vocabulary: int, seed: int) -> dict[str, np.ndarray]:
@@ -151,28 +125,6 @@ def _silence_special_tokens(weights: dict[str, np.ndarray]) -> None:
     weights["lm_head.weight"][: len(SPECIAL), 0] = SPECIAL_PUSH
 
 
-def make_config(size: Size, seed: int, vocabulary: int) -> dict:
-    shape = SHAPES[size]
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": shape.hidden,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "intermediate_size": shape.intermediate,
-        "vocab_size": vocabulary,
-        "max_position_embeddings": CONTEXT_TOKENS,
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-        "torch_dtype": "float32",
-        "bos_token_id": SPECIAL.index(BEGIN),
-        "eos_token_id": SPECIAL.index(END),
-        "random_model": _recipe(size, seed),
-    }
-
-
 def make_model(directory: Path, size: Size, seed: int = 0) -> Path:
     """Build the model at `directory` and return it. Parents are made.
 
@@ -199,26 +151,10 @@ def make_model(directory: Path, size: Size, seed: int = 0) -> Path:
 
 def _write_files(directory: Path, size: Size, seed: int) -> None:
     tokenizer = make_tokenizer()
-    config = make_config(size, seed, tokenizer.get_vocab_size())
-    weights = make_weights(SHAPES[size], tokenizer.get_vocab_size(), seed)
-    tokenizer.save(str(directory / "tokenizer.json"), pretty=False)
-    save_file(weights, directory / "model.safetensors", metadata={"format": "mlx"})
-    _write_json(directory / "config.json", config)
-    _write_json(
-        directory / "tokenizer_config.json",
-        {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": BEGIN,
-            "eos_token": END,
-            "clean_up_tokenization_spaces": False,
-            "model_max_length": CONTEXT_TOKENS,
-            "chat_template": CHAT_TEMPLATE,
-        },
-    )
-    _write_json(
-        directory / "generation_config.json",
-        {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]},
-    )
+    vocabulary = tokenizer.get_vocab_size()
+    config = llama_config(SHAPES[size], vocabulary, CONTEXT_TOKENS, tied=False,
+                          made_by={"random_model": _recipe(size, seed)})
+    write_model(directory, config, make_weights(SHAPES[size], vocabulary, seed), tokenizer, CHAT_TEMPLATE)
 
 
 def _recipe(size: Size, seed: int) -> dict:
@@ -235,10 +171,6 @@ def _kept(directory: Path, size: Size, seed: int) -> Path:
             f"{directory} exists and is not the random model {size} with seed {seed}; remove it or choose another place"
         )
     return directory
-
-
-def _write_json(path: Path, value: dict) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -15,9 +15,10 @@ def up(
     ] = READY_WAIT_S,
 ) -> None:
     """Start the stack of this home ($WARDEN_HOME) and wait until it answers. Changes nothing if it runs."""
-    from control.config import BUILT_IN
+    from control.config import BUILT_IN, cached_models
     from control.home import HomeRefused, prepare_home
     from gateway.cli.exits import USAGE, CommandFailed
+    from gateway.cli.first_model import add_a_model, programs_as_called
     from gateway.cli.settings import read_config, read_home
     from gateway.cli.starting import Stack, start_stack
 
@@ -30,7 +31,7 @@ def up(
     print(f"chat in the browser: {url}/chat")
     print(f"over ZeroMQ:         {home.endpoint('clients')}")
     if config.source == BUILT_IN:
-        print("the built-in model has random weights, so its answers are noise; README, Configuration: a real one")
+        print(add_a_model(home.root / "warden.toml", cached_models(os.environ), *programs_as_called(sys.argv[0])))
 
 
 def down() -> None:

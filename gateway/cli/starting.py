@@ -2,8 +2,7 @@
 
 1. Refuse what would be in the way: another `warden up`, processes of an earlier stack, a port in use.
    Of a home that already runs it is only told how it is (`running.py`), and nothing is touched.
-2. Remove what a killed stack left, make the built-in model if it is wanted and missing, write the rendered
-   configuration (0600: it holds the password), start supervisord.
+2. Remove what a killed stack left, write the rendered configuration (0600: it holds the password), start supervisord.
 3. Wait until control, gateway and http are ready (`readiness.py`), telling what is waited for.
 If step 3 fails or is interrupted, the stack is stopped again and the logs of what failed are shown.
 """
@@ -41,7 +40,6 @@ from gateway.cli.stopping import stop_stack, wait_for_end
 OLD_LOCK_WAIT_S = 5.0
 READY_POLL_EVERY_S = 0.1
 SUPERVISORD_START_TIMEOUT_S = 30.0
-MODEL_TIMEOUT_S = 300.0
 
 Say = Callable[[str], None]
 
@@ -73,7 +71,6 @@ def start_stack(stack: Stack, wait_s: float) -> str:
         refuse_old_processes(stack.home, stack.say)
         check_port(stack.config)
         remove_leftovers(stack.home)
-        make_built_in_model(stack)
         try:
             start_supervisord(stack)
             wait_until_ready(stack, wait_s)
@@ -138,24 +135,6 @@ def refuse_old_processes(home: Home, say: Say) -> None:
         left = wait_for_end(home, OLD_LOCK_WAIT_S, say)
     if left:
         raise CommandFailed(f"an earlier stack still holds {home.root}: {described(left)}; end it with `warden down`")
-
-
-def make_built_in_model(stack: Stack) -> None:
-    """The built-in defaults serve a model that is made on the spot, once."""
-    path = stack.config.models[0].path
-    if config_file(stack.config) is not None or os.path.exists(path):
-        return
-    stack.say(f"making the built-in model {path} (random weights: its answers are noise; it only proves the path)")
-    command = [stack.python, "-P", "-m", "workers.random_model", path, "--size", "1m"]
-    try:
-        done = subprocess.run(
-            command, env={**stack.env, **told_to_children(stack)}, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=MODEL_TIMEOUT_S, check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise CommandFailed(f"making the built-in model took longer than {MODEL_TIMEOUT_S:g} s") from None
-    if done.returncode:
-        raise CommandFailed(f"the built-in model could not be made: {done.stderr.strip()[-500:]}")
 
 
 def start_supervisord(stack: Stack) -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from control.config import BUILT_IN, Config, ConfigError, EchoConfig, ModelConfig, load_config, slug_of
 from control.config_tables import TABLES
-from control.home import home_from_env
 from control.settings import settings_of
 from control.toml_text import toml
+from control.weights import built_in_model, find_weights
 from tests.support.toml_files import ECHO, Place, make_weights
 
 
@@ -28,15 +28,15 @@ def echo(name: str, **settings: object) -> str:
 
 # Which file.
 
-def test_without_a_file_there_is_one_model_whose_weights_need_not_be_there_yet(place):
+def test_without_a_file_there_is_the_model_that_comes_with_the_product(place):
     config = place.load()
     assert config.source == BUILT_IN
-    assert [(model.name, model.engine) for model in config.models] == [("random", "mlx")]
-    assert config.models[0].path == str(home_from_env(place.env).models / "random-1m")
-    assert place.load(WARDEN_HOME="/srv/./w/").models[0].path == "/srv/w/models/random-1m"
+    (model,) = config.models
+    assert (model.name, model.engine, model.temperature, model.preload) == ("guide", "mlx", 0.0, True)
+    assert model.path == find_weights("", "guide", [], {}) == str(built_in_model())
     assert (config.host, config.port, config.max_running, config.max_queued) == ("127.0.0.1", 11435, 5, 50)
     assert place.load(WARDEN_PORT="", MLX_PRELOAD_MODELS="").port == 11435
-    assert place.load(WARDEN_PORT="5", MLX_PRELOAD_MODELS="random").models[0].preload
+    assert place.load(WARDEN_PORT="5", MLX_PRELOAD_MODELS="guide").models[0].preload
 
 
 def test_the_named_file_beats_the_one_here_beats_the_one_at_home(place):

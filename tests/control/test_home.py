@@ -59,9 +59,9 @@ def test_where_the_home_is(env: dict[str, str], root: str) -> None:
 
 def test_every_path_is_below_the_root() -> None:
     home = Home(Path("/srv/w"))
-    assert [str(path) for path in (home.run, home.logs, home.models, home.profiles, home.table, home.supervisor_conf,
+    assert [str(path) for path in (home.run, home.logs, home.profiles, home.table, home.supervisor_conf,
                                    home.supervisor_pidfile, home.supervisor_socket, home.lock_path("gateway"))] == [
-        "/srv/w/run", "/srv/w/logs", "/srv/w/models", "/srv/w/profiles", "/srv/w/run/table",
+        "/srv/w/run", "/srv/w/logs", "/srv/w/profiles", "/srv/w/run/table",
         "/srv/w/run/supervisor.conf", "/srv/w/run/supervisor.pid", "/srv/w/run/supervisor.sock",
         "/srv/w/run/gateway.lock"]
     assert [home.endpoint(name) for name in ("clients", "workers", "control")] == [
@@ -97,7 +97,7 @@ def test_a_home_is_made_private_whatever_the_umask(home: Home) -> None:
     finally:
         os.umask(before)
     assert {path.name: mode(path) for path in home.root.iterdir()} == {
-        "run": 0o700, "logs": 0o700, "models": 0o700, "profiles": 0o700}
+        "run": 0o700, "logs": 0o700, "profiles": 0o700}
     assert mode(home.root) == 0o700
 
 
@@ -124,7 +124,7 @@ def test_a_symlink_is_refused(home: Home, tmp_path: Path, which: str) -> None:
     assert "is a symbolic link; remove it, or set WARDEN_HOME" in refusal(home)
 
 
-@pytest.mark.parametrize("which", ["logs", "models", "profiles"])
+@pytest.mark.parametrize("which", ["logs", "profiles"])
 def test_what_is_big_may_lie_on_another_disk(home: Home, tmp_path: Path, which: str) -> None:
     (tmp_path / "elsewhere").mkdir()
     home.root.mkdir()

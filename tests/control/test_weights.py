@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from control.config_tables import ConfigError
-from control.weights import CONFIG_MAX_BYTES, INDEX, expand, find_weights, hub_cache
+from control.weights import CONFIG_MAX_BYTES, INDEX, built_in_model, cached_models, expand, find_weights, hub_cache
 from tests.support.toml_files import make_cached, make_weights
 
 
@@ -46,6 +46,25 @@ def test_a_directory_beats_the_cache_unless_it_is_no_model(tmp_path):
     assert "snapshots" in find_weights("", "org/a", [tmp_path], env)
     make_weights(tmp_path / "org" / "a")
     assert find_weights("", "org/a", [tmp_path], env) == str(tmp_path / "org" / "a")
+
+
+def test_guide_is_the_model_that_comes_with_the_product_unless_you_have_one_of_that_name(tmp_path):
+    assert find_weights("", "guide", [tmp_path], {}) == str(built_in_model())
+    own = make_weights(tmp_path / "guide")
+    assert find_weights("", "guide", [tmp_path], {}) == str(own)
+    assert "is not a directory" in refused("Guide", tmp_path / "elsewhere")
+
+
+def test_what_the_cache_holds_is_listed_by_id_and_what_is_broken_off_is_not(tmp_path):
+    env = {"HF_HUB_CACHE": str(tmp_path / "hub")}
+    assert cached_models(env) == []
+    make_cached(tmp_path / "hub", "org/b--c")
+    make_cached(tmp_path / "hub", "org/A")
+    broken = make_cached(tmp_path / "hub", "org/broken")
+    for weights in broken.glob("*.safetensors"):
+        weights.unlink()
+    (tmp_path / "hub" / "models--no--snapshot").mkdir()
+    assert cached_models(env) == ["org/A", "org/b--c"]
 
 
 def test_where_the_cache_is():

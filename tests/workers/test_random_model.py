@@ -12,8 +12,9 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from tests.support.models import model_path
-from workers import random_model
-from workers.random_model import END, SHAPES, SPECIAL, make_model, make_tokenizer, make_weights
+from workers import model_files, random_model
+from workers.model_files import END, SPECIAL
+from workers.random_model import SHAPES, make_model, make_tokenizer, make_weights
 
 TOKENIZER = make_tokenizer()
 
@@ -94,7 +95,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def save_file(weights, path, metadata):
         raise OSError("disk full")
 
-    monkeypatch.setattr(random_model, "save_file", save_file)
+    monkeypatch.setattr(model_files, "save_file", save_file)
     with pytest.raises(OSError, match="disk full"):
         make_model(tmp_path / "model", "1m")
     assert list(tmp_path.iterdir()) == []
