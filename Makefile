@@ -4,17 +4,19 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-QUESTION ?= What is the capital of France?
-MAX_TOKENS ?= 48
+QUESTION ?= What is mlx-warden?
+HTTP_QUESTION ?= How do I add a real model?
+MAX_TOKENS ?= 300
 
-.PHONY: help run stop test test-long check bench clean
+.PHONY: help run stop test test-long check bench guide clean
 
 help:
 	@echo "make run        install, start the stack, ask a question over ZeroMQ and over HTTP; leaves it running"
 	@echo "make stop       stop it"
 	@echo "make test       install and run all tests but the long ones; make test-long runs those"
 	@echo "make check      style, structure and the example configuration"
-	@echo "make bench      measure"
+	@echo "make bench      measure latency, throughput and overhead, beside references"
+	@echo "make guide      train the built-in model again from its text, and score it (under an hour)"
 	@echo "make clean      stop the stack and remove what was installed"
 
 run: $(STAMP)
@@ -23,8 +25,8 @@ run: $(STAMP)
 	@echo "--- asked over ZeroMQ: $(QUESTION)"
 	@$(BIN)/warden ask --max-tokens $(MAX_TOKENS) "$(QUESTION)"
 	@echo
-	@echo "--- asked over HTTP: $(QUESTION)"
-	@$(BIN)/warden ask --http --max-tokens $(MAX_TOKENS) "$(QUESTION)"
+	@echo "--- asked over HTTP: $(HTTP_QUESTION)"
+	@$(BIN)/warden ask --http --max-tokens $(MAX_TOKENS) "$(HTTP_QUESTION)"
 	@echo
 	@echo "It goes on running; look at it with $(BIN)/warden ps, end it with make stop."
 
@@ -44,9 +46,16 @@ check: $(STAMP)
 	sed 's/^engine = "mlx"/engine = "echo"/' warden.example.toml > $(VENV)/example.toml
 	$(BIN)/warden check $(VENV)/example.toml
 
+# About ten minutes; the machine should be quiet. `.venv/bin/python -m bench --help` for one of them, and its options.
 bench: $(STAMP)
-	@if [ -f bench/__main__.py ]; then $(BIN)/python -m bench; else \
-		echo "There is no bench yet; it comes with a later version."; fi
+	$(BIN)/python -m bench throughput
+	$(BIN)/python -m bench overhead
+	$(BIN)/python -m bench latency
+
+# One BLAS thread: the training has two threads of its own.
+guide: $(STAMP)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m workers.guide.train
+	$(BIN)/python -m workers.guide.evaluate
 
 clean: stop
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
