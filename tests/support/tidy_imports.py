@@ -31,14 +31,15 @@ PARTS: dict[str, set[str]] = {
     "bench": {"gateway", "gateway.client", "gateway.protocol"} | PURE,
 }
 CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts with a trailing ".", that may import it
-    "mlx": {"workers.mlx_engine", "workers.sampling"},
-    "mlx_lm": {"workers.mlx_engine", "workers.sampling"},
-    "psutil": {"control.process_facts", "control.pressure"},
+    "mlx": {"workers.mlx_engine", "workers.sampling", "bench.ref_batch"},  # the last is MLX without us, to compare with
+    "mlx_lm": {"workers.mlx_engine", "workers.sampling", "bench.ref_batch"},
+    "psutil": {"control.process_facts", "control.pressure", "bench.machine"},
     "starlette": {"gateway.http."},
     "uvicorn": {"gateway.http."},
     "typer": {"gateway.cli."},
     "rich": {"gateway.cli."},
     "multiprocess": {"bench."},
+    "aiohttp": {"bench."},
 }
 READS_FILES = {"control.config", "control.weights"}  # their input is files; what they return is a value
 PURE_FORBIDS = {"time", "datetime", "random", "secrets", "uuid", "socket", "ssl", "select", "selectors", "asyncio",
@@ -54,6 +55,7 @@ PICKLE_CALLS = {"recv_pyobj", "send_pyobj", "recv_serialized"}
 DISTRIBUTIONS = {"zmq": "pyzmq"}  # import name -> distribution, where they differ by more than "_" and "-"
 NOT_IMPORTED = {
     "httptools": "uvicorn's parser, chosen by name",
+    "mlx-warden": "its own extra `bench`, which the tests need too",
     "uvloop": "the event loop, chosen by name",
     "supervisor": "run as a program",
     "pytest-timeout": "a plugin of pytest",

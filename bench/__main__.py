@@ -1,0 +1,43 @@
+"""`python -m bench`: chooses the bench and turns its end into an exit code.
+
+0 measured, 1 something that was to be measured does not answer or failed (one line says what), 2 wrong options,
+130 Ctrl-C. A bench is a module of this package with `main(arguments) -> int`; only the one that is asked is imported.
+"""
+
+import importlib
+import sys
+
+from bench.program import BenchFailed
+
+BENCHES = {
+    "latency": ("bench.latency", "what callers wait until the first text, between texts, in all; by class"),
+    "throughput": ("bench.throughput", "tokens per second, beside a bare BatchGenerator and mlx_lm.server"),
+    "overhead": ("bench.overhead", "what the path to the worker costs, beside a bare relay and a bare web server"),
+}
+USAGE = "\n".join([
+    "usage: python -m bench BENCH [options]", "",
+    *(f"  {name:<12}{what}" for name, (_, what) in BENCHES.items()), "",
+    "Each starts a stack of its own unless --url names a running one, and each tells more with --help.",
+])
+
+
+def main(arguments: list[str]) -> int:
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if name not in BENCHES:
+        print(f"bench: {name!r} is no bench; there are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    try:
+        return importlib.import_module(BENCHES[name][0]).main(rest)
+    except BenchFailed as failed:
+        print(f"bench {name}: {failed}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nbench {name}: ended by Ctrl-C", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

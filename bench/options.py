@@ -1,0 +1,125 @@
+"""What the benches' command lines have in common: how targets are named, and how a wrong option is refused (one line).
+
+A key for another server never stands on the command line, where every user of the machine can read it: the option
+names the environment variable that holds it. Refused: two targets with one name, a URL that is not http(s) or has a
+password in it (the report repeats it).
+"""
+
+import argparse
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from bench.load import Target
+
+SEED_DEFAULT = 1
+ROUNDS_DEFAULT = 3
+ROUNDS_MAX = 99
+NAME_MAX_CHARS = 24  # it heads a column of the report
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors of one line, and help texts that keep their examples as they are written."""
+
+    def __init__(self, bench: str, description: str, examples: str) -> None:
+        super().__init__(prog=f"python -m bench {bench}", description=description, epilog=examples, allow_abbrev=False,
+                         formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (--help shows all options)\n")
+
+
+def add_run_options(parser: Parser) -> None:
+    """--seed, --rounds, --json."""
+    parser.add_argument("--seed", type=int, default=SEED_DEFAULT, help="of prompts and arrivals (%(default)s)")
+    parser.add_argument("--rounds", type=whole(1, ROUNDS_MAX), default=ROUNDS_DEFAULT,
+                        help="each target is measured that often, in turn; figures are medians (%(default)s)")
+    parser.add_argument("--json", metavar="PATH", default="", help="where to write all figures "
+                        "(default: bench-NAME-TIME.json in the current directory)")
+
+
+def add_target_options(parser: Parser) -> None:
+    """--url, --against, --model-of, --key-of; see `read_targets`."""
+    parser.add_argument("--url", default="", help="measure this running stack instead of starting one")
+    parser.add_argument("--against", action="append", default=[], metavar="NAME=URL",
+                        help="measure this OpenAI-compatible server too, in turn with ours; repeatable")
+    parser.add_argument("--model-of", action="append", default=[], metavar="NAME=MODEL",
+                        help="the model to ask of a target (default: the first that it lists)")
+    parser.add_argument("--key-of", action="append", default=[], metavar="NAME=VARIABLE",
+                        help="environment variable that holds the API key of a target")
+
+
+def read_targets(parser: Parser, options: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> list[Target]:
+    """The HTTP targets named by --url (as "warden") and --against, in that order. Wrong ones end in `parser.error`."""
+    urls = ([("warden", options.url)] if options.url else []) + _pairs(parser, "--against", options.against)
+    names = [name for name, _ in urls]
+    if len(set(names)) < len(names) or "warden" in names[bool(options.url):]:
+        parser.error("--against: each target needs a name of its own, and warden is ours")
+    models = dict(_pairs(parser, "--model-of", options.model_of))
+    variables = dict(_pairs(parser, "--key-of", options.key_of))
+    for name in (*models, *variables):
+        if name not in names:
+            parser.error(f"there is no target {name!r}; name one by --against {name}=URL" + (
+                "" if options.url else ", or the stack by --url (it is then called warden)"))
+    return [Target(name, "http", _base_url(parser, url), models.get(name, ""),
+                   _headers(parser, variables.get(name, ""), environ)) for name, url in urls]
+
+
+def _pairs(parser: Parser, option: str, texts: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value or len(name) > NAME_MAX_CHARS:
+            parser.error(f"{option}: {text!r} is not NAME=..., with a name of at most {NAME_MAX_CHARS} characters")
+        pairs.append((name, value))
+    return pairs
+
+
+def _base_url(parser: Parser, url: str) -> str:
+    """Without a slash or /v1 at its end."""
+    try:
+        parts = urlsplit(url)
+        whole_url = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc \
+            and (parts.port or 1) > 0
+    except ValueError:
+        whole_url = False
+    if not whole_url:
+        parser.error(f"{url!r} is not a URL such as http://127.0.0.1:8080 (keys go by --key-of)")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def _headers(parser: Parser, variable: str, environ: Mapping[str, str]) -> dict[str, str]:
+    if not variable:
+        return {}
+    if not environ.get(variable):
+        parser.error(f"--key-of: the environment variable {variable} is not set")
+    return {"Authorization": f"Bearer {environ[variable]}"}
+
+
+def whole(low: int, high: int):
+    """An argparse type: a whole number from `low` to `high`."""
+    return _within(int, "a whole number", low, high)
+
+
+def number(low: float, high: float):
+    """An argparse type: a number from `low` to `high`."""
+    return _within(float, "a number", low, high)
+
+
+def _within(kind: type, what: str, low: float, high: float):
+    def read(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {low:g} to {high:g}")
+        return value
+    return read
+
+
+def command_line(bench: str, arguments: Sequence[str]) -> str:
+    """What to type to measure the same again."""
+    return shlex.join(["python", "-m", "bench", bench, *arguments])
