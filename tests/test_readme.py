@@ -97,7 +97,9 @@ def test_the_tour_has_a_line_for_every_file_and_for_nothing_else() -> None:
              for package in ("control", "workers", "gateway", "bench")
              for path in (readme.ROOT / package).rglob("*")
              if path.is_file() and path.name != "__init__.py" and path.suffix != ".pyc"}
-    assert sorted(there - named) == [], "files without a line in the tour"
+    folders = tuple(name for name in named if name.endswith("/"))  # one line for a folder of data
+    lacking = {name for name in there - named if name.endswith(".py") or not name.startswith(folders)}
+    assert sorted(lacking) == [], "files without a line in the tour"
     assert sorted(name for name in named - there if not (readme.ROOT / name).exists()) == [], "lines without a file"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 PACKAGES = ("control", "workers", "gateway", "bench")
 TEXT_SUFFIXES = {".py", ".toml", ".conf", ".html", ".js", ".css"}
+TRAINING_TEXT = "workers/guide/text/"  # what a model learns, not what people read: its own tests look at it
 ROOT_FILES = ("pyproject.toml", "supervisor.conf", "warden.example.toml", "Makefile")
 
 
@@ -62,11 +63,12 @@ Rule = Callable[[list[Source]], Iterable[str]]
 
 
 def read_tree(root: Path) -> list[Source]:
-    """Every text file of the product and its tests, plus the files at the root that define the project."""
+    """The text files of the product and its tests, training text apart, and those at the root."""
     paths = [root / name for name in ROOT_FILES]
     for folder in (*PACKAGES, "tests"):
         paths += sorted(path for path in (root / folder).rglob("*") if path.suffix in TEXT_SUFFIXES)
-    return [Source(path.relative_to(root).as_posix(), path.read_text("utf-8")) for path in paths if path.is_file()]
+    sources = [Source(path.relative_to(root).as_posix(), path.read_text("utf-8")) for path in paths if path.is_file()]
+    return [source for source in sources if not source.path.startswith(TRAINING_TEXT)]
 
 
 def product(sources: list[Source]) -> Iterator[Source]:

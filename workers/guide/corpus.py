@@ -1,7 +1,8 @@
 """The text that `guide` learns: questions with their answers, other ways to ask them, and what it must refuse.
 
 `text/` holds TOML: files with `[[question]]` (name, question, key, answer), `wordings_*.toml` (name = other wordings),
-`other_plain.toml` and `other_patterns.toml` (questions about anything else) and `refusal.toml` (the answer to those).
+`patterns_*.toml` (name = patterns of wordings, with `lists.toml`), `other_plain.toml` and `other_patterns*.toml`
+(questions about anything else), `refusal.toml` (the answer to those) and `synonyms.toml`.
 An answer's key is a phrase of at least KEY_MIN_WORDS words that stands in no other answer, so that an answer can be
 told from all others by a script.
 
@@ -11,7 +12,9 @@ Guarantees: what `read_corpus` returns satisfies all of this; what does not is r
 
 import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from workers.guide.patterns import Choice, parse_pattern
 
 HERE = Path(__file__).parent
 TEXT, HELD_OUT, MODEL = HERE / "text", HERE / "held_out.toml", HERE / "model"
@@ -36,14 +39,15 @@ class Entry(NamedTuple):
     key: str
     answer: str
     wordings: tuple[str, ...]  # besides `question`
+    patterns: tuple[Choice, ...] = ()
 
 
 class Corpus(NamedTuple):
     entries: tuple[Entry, ...]
     refusal: Entry
     other: tuple[str, ...]
-    patterns: tuple[str, ...]  # with {slot}
-    slots: dict[str, tuple[str, ...]]
+    other_patterns: tuple[Choice, ...]
+    synonyms: tuple[tuple[str, ...], ...]  # each group: what may stand for each other
 
 
 def heard(question: str) -> str:
@@ -54,33 +58,38 @@ def heard(question: str) -> str:
 def read_corpus(directory: Path = TEXT) -> Corpus:
     """Read and check all of it. Raises: ValueError with file and name."""
     files = {path.name: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.toml"))}
-    wordings: dict[str, list[str]] = {}
-    for file, table in files.items():
-        if file.startswith("wordings_"):
-            for name, others in table.items():
-                wordings.setdefault(name, []).extend(others)
-    entries, refusals = {}, []
+    wordings, patterns = _by_name(files, "wordings_"), _by_name(files, "patterns_")
+    lists = files.get("lists.toml", {})
+    entries: dict[str, Entry] = {}
     for file, table in files.items():
         for given in table.get("question", ()):
-            answer = " ".join(given["answer"].split())
-            entry = Entry(given["name"], given["question"], given["key"], answer,
-                          tuple(wordings.pop(given["name"], ())))
-            if entry.name in entries:
-                raise ValueError(f"{file}: {entry.name} stands twice")
-            if file == "refusal.toml":
-                refusals.append(entry)
-            else:
-                entries[entry.name] = entry
-    if wordings:
-        raise ValueError(f"wordings of questions that do not exist: {', '.join(sorted(wordings))}")
-    (refusal,) = refusals
-    _check_keys([*entries.values(), refusal])
-    patterns = files["other_patterns.toml"]
-    corpus = Corpus(tuple(entries.values()), refusal, tuple(files["other_plain.toml"]["questions"]),
-                    tuple(pattern["text"] for pattern in patterns["pattern"]),
-                    {name: tuple(fillers) for name, fillers in patterns["slots"].items()})
+            name = given["name"]
+            if name in entries:
+                raise ValueError(f"{file}: {name} stands twice")
+            entries[name] = Entry(name, given["question"], given["key"], " ".join(given["answer"].split()),
+                                  tuple(wordings.pop(name, ())),
+                                  tuple(parse_pattern(text, lists) for text in patterns.pop(name, ())))
+    if wordings or patterns:
+        raise ValueError(f"wordings of questions that do not exist: {', '.join(sorted(wordings | patterns))}")
+    _check_keys(list(entries.values()))
+    refusal = entries.pop(files["refusal.toml"]["question"][0]["name"])
+    others = [table for file, table in files.items() if file.startswith("other_patterns")]
+    corpus = Corpus(
+        tuple(entries.values()), refusal, tuple(files["other_plain.toml"]["questions"]),
+        tuple(parse_pattern(text, table["slots"]) for table in others for text in table["pattern"]),
+        tuple(tuple(group) for group in files.get("synonyms.toml", {}).get("groups", ())))
     _check_wordings(corpus)
     return corpus
+
+
+def _by_name(files: dict[str, dict[str, Any]], prefix: str) -> dict[str, list[str]]:
+    """What all files of this kind say, joined by the name of the question."""
+    joined: dict[str, list[str]] = {}
+    for file, table in files.items():
+        if file.startswith(prefix):
+            for name, texts in table.items():
+                joined.setdefault(name, []).extend(texts)
+    return joined
 
 
 def _check_keys(entries: list[Entry]) -> None:

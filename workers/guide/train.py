@@ -27,20 +27,21 @@ from tokenizers import Tokenizer
 
 from workers.guide.corpus import CHAT_TEMPLATE, MODEL, Corpus, heard, read_corpus
 from workers.guide.llama import Weights, initial_weights, logits, loss_and_gradients
-from workers.guide.samples import Sample, draw_other, draw_sample
+from workers.guide.samples import Sample, Sampler
 from workers.model_files import BEGIN, END, START, Shape, llama_config, train_tokenizer, write_model
 
 SHAPE = Shape(hidden=128, layers=4, heads=4, kv_heads=4, intermediate=384)
 VOCABULARY_MAX = 1536
 CONTEXT_TOKENS = 4096
-STEPS = 3000
-BATCH = 48
-POOL_BATCHES = 16  # samples of this many batches are grouped by length together
+STEPS = 3500
+BATCH_TOKENS = 6000
+POOL_SAMPLES = 2000  # so many are grouped by length together
+CUT_PART = 0.75  # of the samples show only the beginning of the answer
 HALVES = 2
 RATE, RATE_END_PART, WARM_UP_PART = 3e-3, 0.01, 0.05
 BETA_1, BETA_2, ADAM_EPSILON, DECAY, CLIP = 0.9, 0.98, 1e-9, 0.1, 1.0
 FIRST_TOKENS, FIRST_COUNT, QUESTION_COUNT = 8, 3.0, 0.1  # the first tokens of an answer decide which answer it is
-OTHER_LINES = 4000  # questions about anything else that the tokenizer is shown
+TOKENIZER_QUESTIONS, TOKENIZER_ANSWERS = 10_000, 10  # so many questions, and each answer so often
 SAY_EVERY_STEPS = 100
 ASIDE_PART = 0.1  # of the wordings
 
@@ -51,12 +52,11 @@ class Batch(NamedTuple):
 
 
 def make_tokenizer(corpus: Corpus, seed: int) -> Tokenizer:
-    random = Random(seed)
-    lines = [f" {heard(draw_other(random, corpus))}" for _ in range(OTHER_LINES)]
-    for entry in (*corpus.entries, corpus.refusal):
-        questions = [f" {heard(wording)}" for wording in (entry.question, *entry.wordings)]
-        lines += [*questions, entry.answer, entry.answer, entry.answer]
-    return train_tokenizer(lines, VOCABULARY_MAX)
+    """Its merges come from the answers and from some questions as they are heard."""
+    random, sampler = Random(seed), Sampler(corpus)
+    questions = [f" {sampler.draw(random).question}" for _ in range(TOKENIZER_QUESTIONS)]
+    answers = [entry.answer for entry in (*corpus.entries, corpus.refusal)] * TOKENIZER_ANSWERS
+    return train_tokenizer(questions + answers, VOCABULARY_MAX)
 
 
 def encode(tokenizer: Tokenizer, sample: Sample) -> tuple[list[int], int]:
@@ -67,14 +67,32 @@ def encode(tokenizer: Tokenizer, sample: Sample) -> tuple[list[int], int]:
 
 
 def batches(tokenizer: Tokenizer, random: Random, corpus: Corpus) -> Iterator[Batch]:
-    """Without end; samples of one batch are about equally long, so that little of it is padding."""
+    """Without end; samples of one batch are about equally long, so that little of it is padding.
+
+    Of most samples only the beginning of the answer is shown: which answer it is must be learnt from many questions,
+    how it goes on from few.
+    """
+    sampler, end = Sampler(corpus), tokenizer.token_to_id(END)
     while True:
-        pool = sorted((encode(tokenizer, draw_sample(random, corpus)) for _ in range(BATCH * POOL_BATCHES)),
-                      key=lambda each: len(each[0]))
-        groups = [pool[start : start + BATCH] for start in range(0, len(pool), BATCH)]
+        pool = []
+        for _ in range(POOL_SAMPLES):
+            ids, answer_at = encode(tokenizer, sampler.draw(random))
+            cut = random.random() < CUT_PART
+            pool.append((ids[: answer_at + FIRST_TOKENS] if cut else ids, answer_at))
+        groups = grouped(sorted(pool, key=lambda each: len(each[0])))
         random.shuffle(groups)
         for group in groups:
-            yield padded(group, tokenizer.token_to_id(END))
+            yield padded(group, end)
+
+
+def grouped(pool: list[tuple[list[int], int]]) -> list[list[tuple[list[int], int]]]:
+    """Neighbours together, at most BATCH_TOKENS with the padding (one sample at least)."""
+    groups: list[list[tuple[list[int], int]]] = [[]]
+    for each in pool:
+        if groups[-1] and (len(groups[-1]) + 1) * len(each[0]) > BATCH_TOKENS:
+            groups.append([])
+        groups[-1].append(each)
+    return groups
 
 
 def padded(group: list[tuple[list[int], int]], end: int) -> Batch:
@@ -144,8 +162,9 @@ def train(corpus: Corpus, tokenizer: Tokenizer, steps: int, seed: int, aside: li
 
 def _both_halves(pool: ThreadPoolExecutor, weights: Weights, batch: Batch) -> tuple[float, Weights]:
     """Mean loss of the batch and its gradients."""
-    parts = list(pool.map(lambda start: loss_and_gradients(
-        weights, SHAPE, batch.tokens[start::HALVES], batch.counts[start::HALVES]), range(HALVES)))
+    halves = range(min(HALVES, len(batch.tokens)))
+    parts = list(pool.map(lambda half: loss_and_gradients(
+        weights, SHAPE, batch.tokens[half::HALVES], batch.counts[half::HALVES]), halves))
     total = np.float32(batch.counts.sum())
     return sum(loss for loss, _ in parts) / total, {
         name: sum(gradients[name] for _, gradients in parts) / total for name in weights}

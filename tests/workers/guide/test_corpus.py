@@ -18,7 +18,11 @@ GOOD = {
     "wordings_a.toml": 'a = ["what of a?"]',
     "refusal.toml": '[[question]]\nname = "no"\nquestion = "C?"\nkey = "not for me"\nanswer = "This is not for me."',
     "other_plain.toml": 'questions = ["c?", "d?"]',
-    "other_patterns.toml": 'pattern = [{text = "e {f}"}]\n[slots]\nf = ["1", "2"]',
+    "other_patterns.toml": 'pattern = ["e {f}"]\n[slots]\nf = ["1", "2"]',
+    "other_patterns_2.toml": 'pattern = ["g"]\n[slots]\n',
+    "patterns_a.toml": 'b = ["[b|the second] {model}"]',
+    "lists.toml": 'model = ["model"]',
+    "synonyms.toml": 'groups = [["a", "b"]]',
 }
 
 
@@ -48,12 +52,15 @@ def test_a_text_is_read_with_its_wordings(tmp_path):
     first, second = corpus.entries
     assert first.wordings == ("what of a?",) and second.wordings == ()
     assert second.answer == "B comes after the other."
-    assert (corpus.refusal.name, corpus.other, corpus.patterns) == ("no", ("c?", "d?"), ("e {f}",))
-    assert corpus.slots == {"f": ("1", "2")}
+    assert [pattern.count for pattern in second.patterns] == [2] and not first.patterns
+    assert (corpus.refusal.name, corpus.other, corpus.synonyms) == ("no", ("c?", "d?"), (("a", "b"),))
+    assert [pattern.count for pattern in corpus.other_patterns] == [2, 1]
 
 
 @pytest.mark.parametrize(("changed", "what"), [
     ({"wordings_b_toml": 'z = ["what?"]'}, "questions that do not exist: z"),
+    ({"patterns_a_toml": 'y = ["what"]'}, "questions that do not exist: y"),
+    ({"patterns_a_toml": 'b = ["{worker}"]'}, "there is no list {worker}"),
     ({"wordings_b_toml": 'b = ["What of A"]'}, "'What of A' asks for a and for b"),
     ({"other_plain_toml": 'questions = ["b"]'}, "'b' is to be refused and asks for b"),
     ({"b_toml": GOOD["a.toml"]}, "b.toml: a stands twice"),

@@ -10,11 +10,13 @@ import pytest
 from workers.guide import train as training
 from workers.guide.corpus import Corpus, Entry
 from workers.guide.evaluate import answers, load
+from workers.guide.patterns import parse_pattern
 from workers.guide.samples import Sample
 from workers.guide.train import (
     FIRST_COUNT,
     QUESTION_COUNT,
     AdamW,
+    grouped,
     learning_rate,
     make_tokenizer,
     padded,
@@ -24,7 +26,7 @@ from workers.guide.train import (
 )
 from workers.model_files import Shape
 
-STEPS = 300
+STEPS = 400
 TEXT = Corpus(
     entries=(
         Entry("start", "How do I start it?", "with one command", "You start it with one command.", ("how to begin",)),
@@ -32,8 +34,8 @@ TEXT = Corpus(
     ),
     refusal=Entry("anything_else", "?", "this is not for me", "No, this is not for me.", ()),
     other=("sing a song", "what is a cat", "tell me a joke"),
-    patterns=("where is {place}",),
-    slots={"place": ("rome", "oslo")},
+    other_patterns=(parse_pattern("where is [rome|oslo]", {}),),
+    synonyms=(),
 )
 
 
@@ -41,7 +43,9 @@ TEXT = Corpus(
 def small(monkeypatch):
     """The same training, on a model and batches that take a second."""
     monkeypatch.setattr(training, "SHAPE", Shape(hidden=32, layers=1, heads=2, kv_heads=2, intermediate=48))
-    monkeypatch.setattr(training, "BATCH", 12)
+    monkeypatch.setattr(training, "BATCH_TOKENS", 600)
+    monkeypatch.setattr(training, "POOL_SAMPLES", 100)
+    monkeypatch.setattr(training, "CUT_PART", 0.3)
     monkeypatch.setattr(training, "VOCABULARY_MAX", 300)
 
 
@@ -92,6 +96,14 @@ def test_answers_count_their_beginnings_most_questions_little_padding_nothing():
     assert batch.counts[0].tolist() == pytest.approx([QUESTION_COUNT] * 2 + [FIRST_COUNT] * 8 + [1.0] * 4)
     assert batch.counts[1, :2].tolist() == pytest.approx([QUESTION_COUNT, FIRST_COUNT])
     assert not batch.counts[1, 2:].any() and not batch.tokens[1, 3:].any()
+
+
+def test_batches_are_as_full_as_they_may_be_and_hold_everything(monkeypatch):
+    monkeypatch.setattr(training, "BATCH_TOKENS", 10)
+    pool = [([0] * length, 1) for length in (2, 3, 3, 4, 5, 5, 30)]
+    groups = grouped(pool)
+    assert [each for group in groups for each in group] == pool
+    assert [[len(ids) for ids, _ in group] for group in groups] == [[2, 3, 3], [4, 5], [5], [30]]
 
 
 def test_the_rate_rises_then_falls():
