@@ -33,7 +33,7 @@ from workers.model_files import BEGIN, END, START, Shape, llama_config, train_to
 SHAPE = Shape(hidden=128, layers=4, heads=4, kv_heads=4, intermediate=384)
 VOCABULARY_MAX = 1536
 CONTEXT_TOKENS = 4096
-STEPS = 3500
+STEPS = 2600
 BATCH_TOKENS = 6000
 POOL_SAMPLES = 2000  # so many are grouped by length together
 CUT_PART = 0.75  # of the samples show only the beginning of the answer
