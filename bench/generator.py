@@ -23,6 +23,9 @@ from bench.records import Ask, Heard
 from bench.zmq_load import ZmqAsker
 
 
+TIMER_LATE_MAX_S = 0.001  # uvloop's timers know whole milliseconds only
+
+
 class Plan(msgspec.Struct, frozen=True):
     """`streams` 0: open loop. The other fields are those of `load.Target`."""
 
@@ -120,6 +123,6 @@ async def closed_loop(plan: Plan, asker: Asker, start: float) -> list[Heard]:
 
 
 async def wait_until(at: float) -> None:
-    """Exactly: the loop's timers know whole milliseconds only, so the last half of one is spent asking again."""
+    """Never before; what a timer cannot tell apart is spent asking again, since a latency counts from `at`."""
     while (delay_s := at - time.monotonic()) > 0:
-        await asyncio.sleep(delay_s)
+        await asyncio.sleep(max(delay_s - TIMER_LATE_MAX_S, 0))

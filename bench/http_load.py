@@ -55,7 +55,7 @@ class BrokenStream(Exception):
 
 
 class Answer:
-    """Server-Sent Events of one answer, in pieces as they come: `feed(piece, now_s)` until the end, then `heard`."""
+    """Server-Sent Events of one answer, in pieces as they come: `feed(piece, now_s)` to the end, then `close`."""
 
     def __init__(self) -> None:
         self.first_s: float | None = None
@@ -83,6 +83,11 @@ class Answer:
         for line in lines:
             if line.startswith(b"data:"):
                 self._on_data(line[5:].strip(), now_s)
+
+    def close(self) -> None:
+        """After the last piece: simple servers leave out the end of the line [DONE]."""
+        if self._rest.removeprefix(b"data:").strip() == b"[DONE]":
+            self.ended = True
 
     def _on_data(self, data: bytes, now_s: float) -> None:
         if data == b"[DONE]":
@@ -166,13 +171,17 @@ class HttpAsker:
                     return ("refused" if response.status in REFUSED_STATUSES else "error"), words
                 async for piece in response.content.iter_any():
                     answer.feed(piece, time.monotonic() - start)
+                answer.close()
         except BrokenStream as broken:
             return "error", str(broken)
         except TimeoutError:
             return "error", f"no end within {ANSWER_WITHIN_S:g} s"
         except (aiohttp.ClientError, OSError) as problem:
             return "error", f"connection: {type(problem).__name__}"
-        return ("done", "") if answer.ended else ("error", "the stream ended in mid-answer")
+        if answer.ended:
+            return "done", ""
+        no_stream = response.content_type == "application/json"
+        return "error", "one JSON object instead of a stream" if no_stream else "the stream ended in mid-answer"
 
 
 def error_words(body: bytes) -> str:

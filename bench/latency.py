@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 
 from bench.arrivals import ScheduleRefused, closed_loop, open_loop, read_mix
-from bench.load import PROCESSES_MAX, Target, Unreachable, check_target, run_load
+from bench.load import PROCESSES_MAX, Target, Unreachable, check_target, run_load, running_limit
 from bench.machine import read_machine, server_pids
 from bench.options import Parser, add_run_options, add_target_options, command_line, number, read_targets, whole
 from bench.records import Ask, Group, Summary, median_round, ratio, summarise
@@ -32,6 +32,8 @@ DURATION_MAX_S = 86_400.0
 REQUESTS_PER_STREAM = 8
 STREAMS_MAX = 1024
 RUNNING_MAX = 256  # the largest batch of our worker
+RUNNING_DEFAULT = 8
+P99_MIN = 100  # answers; of fewer, the 99th percentile is the longest
 EXAMPLES = """examples:
   python -m bench latency                                       a stack of its own, with random weights
   python -m bench latency --rate 10 --duration 60 --mix high=1,low=9
@@ -56,23 +58,26 @@ def main(arguments: list[str]) -> int:
     named = read_targets(parser, options)
     try:
         schedules = [schedule_of(options, Random(f"{options.seed}/{turn}")) for turn in range(options.rounds)]
+        # Not one of theirs: a server that keeps prompts would know it already.
+        first = schedule_of(options, Random(f"{options.seed}/warm"))[0]
     except ScheduleRefused as refused:
         parser.error(str(refused))
     started_at = utc_now()
     path = choose_path("latency", started_at, options.json)
     named = [check_target(target) for target in named]
+    limit = running_limit(named[0]) if options.url else options.max_running
     with stack_of(options) as (ours, pids):
         targets = ours + named
         pids = pids + [pid for target in named for pid in server_pids(target.address)]
         for target in targets:
-            warm_up(target, schedules[0][0])
+            warm_up(target, first)
         contestants = [contestant_of(target, schedules, options) for target in targets]
         turns = measure_in_turn(contestants, options.rounds, pids, told)
     runs = figures_of(turns)
     result = {
         "command": command_line("latency", arguments), "bench": "latency", "started_at": started_at,
         "machine": read_machine(), "model": (targets[0].model or "its own choice") if options.url else options.model,
-        "seed": options.seed, "settings": settings_of(options), "busy": choose_busy(turns),
+        "seed": options.seed, "settings": settings_of(options, limit), "busy": choose_busy(turns),
         "targets": {target.name: {"kind": target.kind, "address": target.address, "model": target.model,
                                   "median": median_round([run.summary for run in runs[target.name]]),
                                   "rounds": turns[target.name]} for target in targets},
@@ -102,8 +107,8 @@ def read_options(arguments: Sequence[str]) -> tuple[Parser, argparse.Namespace]:
     parser.add_argument("--max-tokens", type=whole(1, 1_000_000), default=32, help="of each answer (%(default)s)")
     parser.add_argument("--model", default=MODEL_DEFAULT, help="what the stack that is started serves: 1m or 26m "
                         "(random weights), echo, a directory or a Hugging Face id in the cache (%(default)s)")
-    parser.add_argument("--max-running", type=whole(1, RUNNING_MAX), default=8,
-                        help="running limit and batch size of that stack (%(default)s)")
+    parser.add_argument("--max-running", type=whole(1, RUNNING_MAX),
+                        help=f"running limit and batch size of that stack ({RUNNING_DEFAULT})")
     parser.add_argument("--generators", type=whole(1, PROCESSES_MAX), default=1,
                         help="processes that send the load (%(default)s)")
     add_target_options(parser)
@@ -115,12 +120,15 @@ def read_options(arguments: Sequence[str]) -> tuple[Parser, argparse.Namespace]:
         parser.error("--rate and --duration are of an open loop, --closed is another; give one or the other")
     if options.url and options.model != MODEL_DEFAULT:
         parser.error("--model is of a stack that is started here; with --url say --model-of warden=MODEL")
+    if options.url and options.max_running:
+        parser.error("--max-running is of a stack that is started here; the one at --url has its own")
     try:
         options.mix = read_mix(options.mix)
     except ScheduleRefused as refused:
         parser.error(str(refused))
     options.rate, options.duration = options.rate or RATE_DEFAULT_PER_S, options.duration or DURATION_DEFAULT_S
     options.requests = options.requests or REQUESTS_PER_STREAM * (options.closed or 0)
+    options.max_running = options.max_running or RUNNING_DEFAULT
     return parser, options
 
 
@@ -131,11 +139,11 @@ def schedule_of(options: argparse.Namespace, random: Random) -> list[Ask]:
     return open_loop(random, options.rate, options.duration, options.mix, options.prompt_chars, options.max_tokens)
 
 
-def settings_of(options: argparse.Namespace) -> dict[str, object]:
+def settings_of(options: argparse.Namespace, max_running: int | None) -> dict[str, object]:
+    """`max_running` None: the running stack does not say."""
     loop = {"closed_loop_streams": options.closed, "requests": options.requests} if options.closed else {
         "open_loop_rate_per_s": options.rate, "duration_s": options.duration}
-    stack = {} if options.url else {"max_running": options.max_running}
-    return stack | loop | {
+    return {"max_running": "not known" if max_running is None else max_running} | loop | {
         "mix": ":".join(f"{name}={weight:g}" for name, weight in options.mix.items()),
         "prompt_chars": options.prompt_chars, "max_tokens": options.max_tokens, "rounds": options.rounds,
         "generators": options.generators, "temperature": 0}
@@ -208,6 +216,8 @@ def tables_of(targets: Sequence[Target], runs: Mapping[str, Sequence[Run]]) -> l
         if median.tokens_by == "frames":
             title += " (sends no usage: frames are counted as tokens)"
         groups = median.classes | ({"all": median.all} if len(median.classes) > 1 else {})
+        if any(group.done < P99_MIN * len(of_target) for group in groups.values()):
+            title += f"\nwhere a round has fewer than {P99_MIN} answers, p99 is its longest"
         tables.append(Table(title, CLASS_COLUMNS, [class_row(klass, group) for klass, group in groups.items()]))
         failures += [(detail, name, str(count)) for detail, count in median.all.details.items()]
         cpu_s = sum(run.generator_cpu_s for run in of_target)

@@ -4,8 +4,8 @@ Guarantees: every ask comes back as exactly one `Heard`, whatever the server doe
 connections) before the clock starts, and start together; the CPU seconds they took are in the result, because on a
 small machine they are taken from the server. No process of a run outlives it, however it ends.
 
-Refused: a target that does not answer before the run (`Unreachable`), so that nobody measures an empty port. During a
-run nothing raises but the end of a generator itself (`LoadFailed`).
+Refused: a target that does not answer before the run, or sends elsewhere (`Unreachable`), so that nobody measures an
+empty port. During a run nothing raises but the end of a generator itself (`LoadFailed`).
 """
 
 import http.client
@@ -50,6 +50,13 @@ class Loaded(NamedTuple):
     generator_cpu_s: float  # of all generators, while the run lasted
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A key is for the server it was given for; and the generators follow none either."""
+
+    def redirect_request(self, *_: object) -> None:
+        """None: the redirect is an HTTPError."""
+
+
 class Unreachable(BenchFailed):
     """Which server does not answer, and why."""
 
@@ -65,16 +72,15 @@ def check_target(target: Target) -> Target:
     """The target with its model filled in if the server lists one, after it has answered. Raises: Unreachable."""
     if target.kind == "zmq":
         return _check_gateway(target)
-    request = urllib.request.Request(f"{target.address}/v1/models", headers=target.headers)
-    # Without the proxies of the environment: the generators use none, and what is measured is this very server.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     body = b""
     try:
-        with opener.open(request, timeout=MODELS_WITHIN_S) as answer:
-            body = answer.read(MODELS_MAX_BYTES)
+        body = _get(target, "/v1/models")
     except urllib.error.HTTPError as error:
         with error:
             body = error.read(MODELS_MAX_BYTES)
+        if 300 <= error.code < 400:
+            raise Unreachable(f"{target.name}: {target.address} sends elsewhere ({error.code}); give the URL that "
+                              f"answers itself, it names {error.headers.get('Location', 'none')}") from None
         if error.code in (401, 403):
             raise Unreachable(f"{target.name}: {target.address} answers {error.code} {error_words(body)}; "
                               f"give its key by --key-of {target.name}=VARIABLE") from None
@@ -82,6 +88,25 @@ def check_target(target: Target) -> Target:
         reason = getattr(problem, "reason", problem)
         raise Unreachable(f"{target.name}: {target.address} does not answer ({reason})") from None
     return target if target.model else target._replace(model=first_model(body))
+
+
+def running_limit(target: Target) -> int | None:
+    """What a running stack of ours says in /health; None of any other server."""
+    try:
+        health = msgspec.json.decode(_get(target, "/health"))
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    limit = health.get("max_concurrent") if isinstance(health, dict) else None
+    return limit if isinstance(limit, int) else None
+
+
+def _get(target: Target, path: str) -> bytes:
+    """Raises OSError (an HTTPError is one) and HTTPException."""
+    request = urllib.request.Request(f"{target.address}{path}", headers=target.headers)
+    # Without the proxies of the environment: the generators use none, and what is measured is this very server.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
+    with opener.open(request, timeout=MODELS_WITHIN_S) as answer:
+        return answer.read(MODELS_MAX_BYTES)
 
 
 def first_model(body: bytes) -> str:

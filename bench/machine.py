@@ -99,13 +99,9 @@ class Watch:
         others_s = machine_cpu_s() - self._machine_s - (own_cpu_s(self._pids) - self._ours_s)
         return min(max(others_s / possible_s, 0.0), 1.0) if possible_s else 0.0
 
-    @property
-    def busy(self) -> str:
-        """A sentence if others used more than OTHERS_MAX_SHARE, else ""."""
-        return busy_sentence(self.others_share())
-
 
 def busy_sentence(others_share: float) -> str:
+    """What a reader must know if others used more than OTHERS_MAX_SHARE, else ""."""
     if others_share <= OTHERS_MAX_SHARE:
         return ""
     return (f"other processes used {others_share:.0%} of the machine during the run (limit {OTHERS_MAX_SHARE:.0%}); "

@@ -2,7 +2,7 @@
 
 A key for another server never stands on the command line, where every user of the machine can read it: the option
 names the environment variable that holds it. Refused: two targets with one name, a URL that is not http(s) or has a
-password in it (the report repeats it).
+password in it (the report repeats it), a name that a target of the bench itself has.
 """
 
 import argparse
@@ -13,11 +13,14 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from bench.load import Target
+from bench.ref_batch import NAME as BARE
+from bench.ref_server import NAME as REFERENCE_SERVER
 
 SEED_DEFAULT = 1
 ROUNDS_DEFAULT = 3
 ROUNDS_MAX = 99
 NAME_MAX_CHARS = 24  # it heads a column of the report
+OURS = ("warden", "warden-zmq", BARE, REFERENCE_SERVER)
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,8 +58,8 @@ def read_targets(parser: Parser, options: argparse.Namespace, environ: Mapping[s
     """The HTTP targets named by --url (as "warden") and --against, in that order. Wrong ones end in `parser.error`."""
     urls = ([("warden", options.url)] if options.url else []) + _pairs(parser, "--against", options.against)
     names = [name for name, _ in urls]
-    if len(set(names)) < len(names) or "warden" in names[bool(options.url):]:
-        parser.error("--against: each target needs a name of its own, and warden is ours")
+    if len(set(names)) < len(names) or set(OURS) & set(names[bool(options.url):]):
+        parser.error(f"--against: each target needs a name of its own, and {', '.join(OURS)} are taken")
     models = dict(_pairs(parser, "--model-of", options.model_of))
     variables = dict(_pairs(parser, "--key-of", options.key_of))
     for name in (*models, *variables):

@@ -52,6 +52,7 @@ class Path(NamedTuple):
     done: int
     failed: int
     details: dict[str, int]
+    generator_share: float | None = None  # of one core, while it ran; None: nothing generates load beside it
 
 
 def main(arguments: list[str]) -> int:
@@ -132,7 +133,8 @@ def measure_target(target: Target, asks: list[Ask], streams: int) -> Path:
 def path_of(loaded: Loaded) -> Path:
     summary = summarise(loaded.heard)
     every = summary.all
-    return Path(every.total_ms, every.done_per_s or 0.0, every.done, every.n - every.done, every.details)
+    return Path(every.total_ms, every.done_per_s or 0.0, every.done, every.n - every.done, every.details,
+                loaded.generator_cpu_s / summary.wall_s)
 
 
 def measure_relay(relay: Relay, requests: int, outstanding: int) -> Path:
@@ -187,12 +189,13 @@ def tables_of(paths: Mapping[str, Sequence[Path]]) -> list[Table]:
     rows = []
     for name, of_name in paths.items():
         spread, per_s = median_spread(of_name), median_of(path.per_s for path in of_name)
+        share = median_of(path.generator_share for path in of_name)
         rows.append([name, *map(milliseconds, spread), figure(per_s), str(sum(path.done for path in of_name)),
-                     str(sum(path.failed for path in of_name))])
+                     str(sum(path.failed for path in of_name)), "-" if share is None else f"{share:.0%}"])
     differences = [(what, milliseconds(value)) for what, value in differences_ms(paths).items()]
     return [
         Table("From sending to the end of the answer, median of the rounds",
-              ("", "p50, ms", "p95, ms", "p99, ms", "requests\nper s", "answers", "failed"), rows),
+              ("", "p50, ms", "p95, ms", "p99, ms", "requests\nper s", "answers", "failed", "generator\nCPU"), rows),
         Table("Differences of p50, median of those of each round", ("", "ms"), differences),
     ]
 

@@ -1,13 +1,16 @@
 """A program that the bench starts, and the directory it works in: both are gone when the block around them ends.
 
 Guarantees: a program is alone in its session, so Ctrl-C reaches the bench only, which then ends what it started; one
-that does not end when asked is killed; one that reads orders from its standard input (one line there, one line back)
-sees its end if the bench itself is killed. No setting of a stack leaks in from the user's environment, and nothing is
-downloaded. A program that fails is told in one line with the last line it wrote (`BenchFailed`).
+that does not end when asked is killed. If the bench itself is killed and can clean up nothing, a shell that waits for
+its end carries out the will of the directory (`add_to_will`) and removes it; programs that read orders from their
+standard input (one line there, one line back) see the end themselves. No setting of a stack leaks in from the user's
+environment, and nothing is downloaded. A program that fails is told in one line with the last line it wrote
+(`BenchFailed`).
 """
 
 import os
 import selectors
+import shlex
 import shutil
 import signal
 import socket
@@ -29,6 +32,9 @@ CONNECT_WITHIN_S = 1.0
 READ_CHUNK_BYTES = 65_536
 LINE_MAX_BYTES = 64 * 1024 * 1024
 ENDING = (signal.SIGTERM, signal.SIGHUP)
+WILL = "will.sh"
+# A line is the word that all is well; the end of the pipe without one means that the bench was killed.
+GUARD = f'read _ || {{ [ -e "$0/{WILL}" ] && . "$0/{WILL}"; rm -rf "$0"; }}'
 
 
 class BenchFailed(Exception):
@@ -59,12 +65,23 @@ def own_folder() -> Iterator[Path]:
     # What is ignored stays ignored: a bench under nohup outlives its terminal.
     heeded = [number for number in ENDING if in_main and signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, _leave) for number in heeded}
+    guard = subprocess.Popen(["/bin/sh", "-c", GUARD, str(path)], cwd="/", env=own_environment(), text=True,
+                             start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        with undisturbed():
+            shutil.rmtree(path, ignore_errors=True)
+            guard.communicate("\n", KILL_WITHIN_S)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def add_to_will(folder: Path, *command: str) -> None:
+    """What is to be run if the bench is killed while this own folder stands."""
+    with (folder / WILL).open("a", encoding="utf-8") as will:
+        will.write(shlex.join(command) + "\n")
 
 
 def _leave(number: int, frame: object) -> None:
@@ -101,6 +118,8 @@ class Program:
             self._process = subprocess.Popen(
                 command, cwd=folder, env=own_environment(), start_new_session=True, stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE if talks else log, stderr=log)
+        if not talks:
+            add_to_will(folder, "kill", str(self.pid))
 
     def __enter__(self) -> "Program":
         return self

@@ -25,8 +25,8 @@ import zmq
 from bench.program import BenchFailed, Program, python_module
 
 NAME = "bare-relay"
-REQUEST_BYTES = 200  # about a submit of one short message
-ANSWER_BYTES = 350  # about what comes back for it: accepted, started, tokens, done
+REQUEST_BYTES = 340  # about a submit of one short message
+ANSWER_BYTES = 540  # about what comes back for it: accepted, started, tokens, done
 REQUESTS_MAX = 1_000_000
 OUTSTANDING_MAX = 900  # below ZeroMQ's own limit of waiting frames per connection, so that nothing is dropped
 ANSWER_WITHIN_S = 10.0

@@ -115,7 +115,7 @@ def table_lines(table: Table) -> list[str]:
     lines = [GAP.join(cell.rjust(width) if place else cell.ljust(width)
                       for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
     lines = lines[:depth] + ["-" * min(max(map(len, lines)), WIDTH_MAX_COLUMNS)] + lines[depth:]
-    return [*_cut([table.title] if table.title else []), *_cut(lines)]
+    return [*_cut(table.title.splitlines()), *_cut(lines)]
 
 
 def figure(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 Guarantees: it lives in a directory of its own with a port of its own, so it meets no other stack; no setting of the
 user's environment reaches it; its models are loaded before the block begins; nothing of it is left afterwards, however
-the block ends (but for a bench that is killed with SIGKILL: `warden down` with the WARDEN_HOME that `ps` shows).
+the block ends.
 
 It is driven by the commands that users have (`warden up`, `warden down`, `python -m workers.random_model`), not by the
 product's insides, so that what is measured is what runs.
@@ -17,7 +17,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.machine import family
-from bench.program import BenchFailed, free_port, own_environment, own_folder, python_module, run_command, undisturbed
+from bench.program import (
+    BenchFailed,
+    add_to_will,
+    free_port,
+    own_environment,
+    own_folder,
+    python_module,
+    run_command,
+    undisturbed,
+)
 from gateway.client import BlockingClient, GatewayError
 
 RANDOM_MODELS = ("1m", "26m")
@@ -80,6 +89,8 @@ class Stack:
             return []
 
     def _up(self) -> None:
+        settings = [f"{key}={value}" for key, value in self._env.items() if key.startswith("WARDEN_")]
+        add_to_will(self._folder, "env", *settings, *_warden("down"))
         told = run_command("warden up", _warden("up"), self._folder, UP_WITHIN_S, self._env)
         self.clients = next((line.removeprefix(CLIENTS_LINE).strip() for line in told.splitlines()
                              if line.startswith(CLIENTS_LINE)), "")

@@ -17,7 +17,7 @@ from random import Random
 from typing import NamedTuple
 
 from bench.arrivals import ScheduleRefused, closed_loop
-from bench.load import Loaded, Target, check_target, run_load
+from bench.load import Loaded, Target, check_target, run_load, running_limit
 from bench.machine import read_machine, server_pids
 from bench.options import Parser, add_run_options, add_target_options, command_line, read_targets, whole
 from bench.program import BenchFailed, own_folder
@@ -74,6 +74,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     others = read_targets(parser, options)
     model = options.model or ("" if options.url else RANDOM_MODELS[0])
+    if options.max_running and not model:
+        parser.error("--max-running is of what is started here; the stack at --url has its own")
     requests = options.requests or REQUESTS_PER_STREAM * options.streams
     max_running = options.max_running or options.streams
     try:
@@ -85,6 +87,7 @@ def main(arguments: list[str]) -> int:
     started_at = utc_now()
     path = choose_path(NAME, started_at, options.json)
     others = [check_target(target) for target in others]
+    limit = running_limit(others[0]) or "not known" if options.url else max_running
     with ExitStack() as running:
         say("starting what is to be measured")
         answerers, pids = start(running, model, others, not options.url, options.streams, max_running)
@@ -95,10 +98,10 @@ def main(arguments: list[str]) -> int:
                                 lambda name, one: f"{name}, {one.tokens_per_s:.0f} tokens/s")
     result = {
         "command": command_line(NAME, arguments), "bench": NAME, "started_at": started_at, "machine": read_machine(),
-        "model": told_model(model, others if options.url else []), "seed": options.seed,
+        "model": told_model(model, others, own_stack=not options.url), "seed": options.seed,
         "settings": {"streams": options.streams, "tokens": options.tokens, "requests": requests,
                      "rounds": options.rounds, "prompt_chars": options.prompt_chars, "temperature": 0,
-                     "max_running": max_running if not options.url else "that of the running stack"},
+                     "max_running": limit},
         "busy": choose_busy(turns), "targets": {name: figures(of_name) for name, of_name in turns.items()},
         "ratios": ratios(figures_of(turns))}
     write_json(result, path)
@@ -189,11 +192,10 @@ def warm_up(answerers: Mapping[str, Answer], asks: list[Ask]) -> None:
 # -- what is told --------------------------------------------------------------------------------------------------
 
 
-def told_model(model: str, running: Sequence[Target]) -> str:
-    """What the stack serves: `model`, or what the first of the `running` targets was found to serve."""
-    if not running:
-        return model
-    return (running[0].model or "the stack's own choice") + (f" (references: {model})" if model else "")
+def told_model(model: str, others: Sequence[Target], *, own_stack: bool) -> str:
+    """What is started here serves `model`; what each of the others serves, since a ratio of two models says little."""
+    started = [model if own_stack else f"references: {model}"] if model else []
+    return "; ".join(started + [f"{one.name}: {one.model or 'its own choice'} at {one.address}" for one in others])
 
 
 def figures(turns: Sequence[Turn[Round]]) -> dict[str, object]:
@@ -204,12 +206,11 @@ def figures(turns: Sequence[Turn[Round]]) -> dict[str, object]:
 
 
 def ratios(rounds: Mapping[str, Sequence[Round]]) -> dict[str, float | None]:
-    """Of each target to the bare generator, if that was measured."""
-    if BARE not in rounds:
-        return {}
-    bare = [one.tokens_per_s for one in rounds[BARE]]
-    return {f"{name} / {BARE}": ratio([one.tokens_per_s for one in of_name], bare)
-            for name, of_name in rounds.items() if name != BARE}
+    """Of each target to the bare generator; where that was not measured, of the first target to each other."""
+    first, *others = rounds
+    pairs = [(name, BARE) for name in rounds if name != BARE] if BARE in rounds else [(first, name) for name in others]
+    return {f"{ours} / {theirs}": ratio(*([one.tokens_per_s for one in rounds[name]] for name in (ours, theirs)))
+            for ours, theirs in pairs}
 
 
 def tables_of(rounds: Mapping[str, Sequence[Round]]) -> list[Table]:

@@ -159,6 +159,16 @@ def test_without_a_model_the_server_chooses():
     assert "model" not in body
 
 
+def test_the_last_line_needs_no_end_but_must_be_whole():
+    assert heard(stream(text("a") + b"data: [DONE]"))[0].outcome == "done"
+    assert heard(stream(text("a") + b"data: [DO"))[0].detail == "the stream ended in mid-answer"
+
+
+def test_an_old_server_that_ends_by_closing_and_sends_neither_usage_nor_done():
+    note, _ = heard(stream(ROLE + text("a") + event(choices=[]) + text("b") + LAST, b"HTTP/1.0 200 OK\r\n\r\n"))
+    assert (note.outcome, note.detail, note.tokens, note.by_usage, len(note.gaps_s)) == ("done", "", 2, False, 1)
+
+
 @pytest.mark.parametrize("code", [429, 503, 529])
 def test_no_place_is_a_refusal(code):
     note, _ = heard(status(code, b'{"error": {"code": "queue_full"}}'))
@@ -171,6 +181,8 @@ def test_no_place_is_a_refusal(code):
     (b"HTTP/1.1 307 Elsewhere\r\nlocation: /v2\r\ncontent-length: 0\r\n\r\n", "307"),
     (stream(ROLE + text("a")), "the stream ended in mid-answer"),
     (status(200, b'{"choices": []}'), "the stream ended in mid-answer"),
+    (stream(b'{"choices": []}', b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"),
+     "one JSON object instead of a stream"),
     (stream(text("a") + event(error={"code": "worker_crashed"})), "in mid-answer: worker_crashed"),
     (stream(b"data: {\n\n"), "an event that is no chunk of a chat completion"),
     (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata:", "connection: ClientPayloadError"),

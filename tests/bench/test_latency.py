@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from bench.latency import CLASS_COLUMNS, Run, ratios_of, read_options, schedule_of, settings_of, tables_of
+from bench.latency import CLASS_COLUMNS, P99_MIN, Run, ratios_of, read_options, schedule_of, settings_of, tables_of
 from bench.load import Target
 from bench.records import Heard, summarise
 from bench.report import WIDTH_MAX_COLUMNS, table_lines
@@ -34,12 +34,13 @@ def test_a_closed_loop_has_requests_instead_of_times():
 
 
 def test_the_settings_say_which_loop_it_was_and_the_running_limit():
-    assert settings_of(options("--max-running", "3"))["max_running"] == 3
-    assert settings_of(options())["open_loop_rate_per_s"] == 4.0
-    closed = settings_of(options("--closed", "2"))
+    assert (options("--max-running", "3").max_running, options().max_running) == (3, 8)
+    assert settings_of(options(), 3)["max_running"] == 3
+    assert settings_of(options(), 8)["open_loop_rate_per_s"] == 4.0
+    closed = settings_of(options("--closed", "2"), 8)
     assert (closed["closed_loop_streams"], closed["requests"]) == (2, 16)
     assert "duration_s" not in closed
-    assert "max_running" not in settings_of(options("--url", "http://a")), "that of a running stack is not known"
+    assert settings_of(options("--url", "http://a"), None)["max_running"] == "not known"
 
 
 @pytest.mark.parametrize(("words", "says"), [
@@ -47,6 +48,7 @@ def test_the_settings_say_which_loop_it_was_and_the_running_limit():
     (["--requests", "5"], "goes with --closed"), (["--closed", "2", "--rate", "1"], "one or the other"),
     (["--closed", "2", "--duration", "1"], "one or the other"), (["--mix", "urgent=1"], "no class"),
     (["--mix", "high"], "CLASS=WEIGHT"), (["--url", "http://a", "--model", "26m"], "--model-of warden=MODEL"),
+    (["--url", "http://a", "--max-running", "4"], "has its own"),
     (["--max-tokens", "0"], "--max-tokens"), (["more"], "more"),
 ])
 def test_a_wrong_option_is_one_line_and_exit_code_2(words, says, capsys):
@@ -84,6 +86,12 @@ def test_no_failures_no_table_of_them_and_frames_are_said():
     assert "frames are counted" not in shown[0].title
     assert "frames are counted" in shown[1].title
     assert "its own choice of model" in shown[1].title
+
+
+def test_a_99th_percentile_that_is_the_longest_answer_is_said():
+    few, many = one_round(), Run(summarise([Heard("low", 0.0, 0.0, 0.1, 1.0, 1)] * P99_MIN), 0.25)
+    assert "p99 is its longest" in tables(warden=[few])[0].title.splitlines()[1]
+    assert "p99" not in tables(warden=[many, many])[0].title
 
 
 def test_the_widest_row_that_is_likely_fits():

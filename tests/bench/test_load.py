@@ -14,7 +14,17 @@ import pytest
 
 from bench import load
 from bench.http_load import ANSWER_WITHIN_S
-from bench.load import LoadFailed, Target, Unreachable, check_target, first_model, in_order, longest_run_s, share
+from bench.load import (
+    LoadFailed,
+    Target,
+    Unreachable,
+    check_target,
+    first_model,
+    in_order,
+    longest_run_s,
+    running_limit,
+    share,
+)
 from bench.records import Ask
 from tests.support.fake_gateway import FakeGateway
 from tests.support.supervisor_home import free_port
@@ -50,15 +60,16 @@ def test_the_first_model_of_a_list(body, model):
 
 
 @contextmanager
-def server_that_lists(status: int, body: bytes):
+def server_that_lists(status: int, body: bytes, elsewhere: str = "/"):
     """Its URL, and the Authorization headers it saw."""
     keys = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             keys.append(self.headers.get("Authorization"))
-            self.send_response(status if self.path == "/v1/models" else 404)
+            self.send_response(status if self.path in ("/v1/models", "/health") else 404)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Location", elsewhere)
             self.end_headers()
             self.wfile.write(body)
 
@@ -93,6 +104,22 @@ def test_a_server_that_wants_a_key_is_refused_with_the_remedy():
     with server_that_lists(401, b'{"error": {"code": "no_key"}}') as (url, _):
         with pytest.raises(Unreachable, match="401 no_key; give its key by --key-of far=VARIABLE"):
             check_target(Target("far", "http", url))
+
+
+def test_a_redirect_is_refused_and_its_target_never_sees_the_key():
+    with server_that_lists(200, b"") as (other, keys), server_that_lists(307, b"", f"{other}/v1/models") as (url, _):
+        with pytest.raises(Unreachable, match=f"far: .* sends elsewhere .307.*{other}"):
+            check_target(Target("far", "http", url, headers={"Authorization": "Bearer k"}))
+        assert keys == []
+
+
+@pytest.mark.parametrize(("status", "body", "limit"), [
+    (200, b'{"max_concurrent": 5}', 5), (200, b"{}", None), (200, b"Ollama is running", None), (200, b"[1]", None),
+    (200, b'{"max_concurrent": null}', None), (404, b'{"max_concurrent": 5}', None),
+])
+def test_the_running_limit_is_what_health_says(status, body, limit):
+    with server_that_lists(status, body) as (url, _):
+        assert running_limit(Target("t", "http", url)) == limit
 
 
 def test_nobody_on_the_port_is_one_line():

@@ -93,7 +93,6 @@ def test_our_own_work_is_not_that_of_others(monkeypatch):
     blamed = Watch()
     blamed._machine_s -= 10 * (psutil.cpu_count() or 1)
     assert blamed.others_share() == 1.0
-    assert "100%" in blamed.busy
 
 
 def test_the_sentence_names_share_and_limit():

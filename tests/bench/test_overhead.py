@@ -55,8 +55,8 @@ def test_differences_are_those_of_a_round():
 def test_a_row_holds_the_medians():
     paths, differences = (table_lines(table) for table in tables_of(PATHS))
     text = [" ".join(line.split()) for line in paths + differences]
-    assert f"{OURS_ZMQ} 0.900 1.800 2.700 1000 30 0" in text
-    assert f"{OURS_ZMQ}{SATURATED} 7.000 14.000 21.000 9000 30 0" in text
+    assert f"{OURS_ZMQ} 0.900 1.800 2.700 1000 30 0 -" in text
+    assert f"{OURS_ZMQ}{SATURATED} 7.000 14.000 21.000 9000 30 0 -" in text
     assert f"{OURS_HTTP} - {OURS_ZMQ} 0.600" in text
 
 
@@ -65,13 +65,16 @@ def test_nothing_measured_is_no_figure():
     assert set(differences_ms(silent).values()) == {None}
     assert ratios(silent)[f"p50, {OURS_ZMQ} / {RELAY}"] is None
     text = [" ".join(line.split()) for line in table_lines(tables_of(silent)[0])]
-    assert f"{OURS_ZMQ} - - - 0.00 0 3" in text
+    assert f"{OURS_ZMQ} - - - 0.00 0 3 -" in text
+    busy = table_lines(tables_of({name: [path(1.0, generator_share=0.875)] for name in PATHS})[0])
+    assert busy[-1].endswith(" 88%")
 
 
 def test_latency_counts_from_sending_to_the_end_and_failures_are_kept():
     heard = [Heard("medium", at_s, at_s, at_s + 0.001, at_s + 0.002, 1) for at_s in (0.0, 0.002, 0.004)]
     heard.append(Heard("medium", 0.006, 0.006, None, 0.008, 0, (), "error", "cut"))
-    one = path_of(Loaded(heard, 0.1))
+    one = path_of(Loaded(heard, 0.004))
+    assert one.generator_share == pytest.approx(0.5), "seconds of CPU of the 8 ms it took"
     assert one.total_ms.p50 == pytest.approx(2.0) and one.per_s == pytest.approx(3 / 0.008)
     assert (one.done, one.failed, one.details) == (3, 1, {"cut": 1})
 

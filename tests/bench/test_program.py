@@ -3,12 +3,22 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench.program import ROOT, free_port, last_line, own_environment, own_folder, python_module, undisturbed
+from bench.program import (
+    ROOT,
+    free_port,
+    last_line,
+    own_environment,
+    own_folder,
+    python_module,
+    undisturbed,
+)
+from tests.support.supervisor_home import wait_until
 
 
 def test_no_setting_of_a_stack_is_inherited_and_nothing_is_downloaded(monkeypatch):
@@ -64,6 +74,31 @@ def test_impatience_does_not_disturb_the_cleaning_up():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+A_BENCH = """
+import signal, sys
+from pathlib import Path
+from bench.program import add_to_will, own_folder
+with own_folder() as folder:
+    add_to_will(folder, "touch", sys.argv[1])
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_the_will_is_carried_out_if_the_bench_is_killed_and_only_then(tmp_path, killed):
+    mark = tmp_path / "a mark"
+    bench = subprocess.Popen([sys.executable, "-c", A_BENCH, str(mark)], env=own_environment(), text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with bench:
+        folder = Path(bench.stdout.readline().strip())
+        assert folder.is_dir()
+        if killed:
+            bench.kill()
+    wait_until("the end of the folder", lambda: not folder.exists())
+    assert mark.exists() == killed
 
 
 def test_a_free_port_can_be_bound():

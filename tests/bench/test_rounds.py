@@ -29,3 +29,5 @@ def test_only_disturbed_turns_are_named():
     [sentence] = choose_busy(turns)
     assert sentence.startswith("a, round 2: ") and "42%" in sentence and "not to be trusted" in sentence
     assert choose_busy({"b": turns["b"]}) == []
+    [sentence] = choose_busy({"a": [*turns["a"], Turn(None, 0.61, 0.5)]})
+    assert sentence.startswith("a, round 2, 3: ") and "61%" in sentence, "the worst of them"

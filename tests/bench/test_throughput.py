@@ -27,7 +27,8 @@ def test_a_ratio_is_that_of_one_round():
     """The machine was twice as slow in the third round, for all of them: the ratio does not change."""
     rounds = {BARE: [rate(1000), rate(1000), rate(500)], "warden": [rate(900), rate(800), rate(425)]}
     assert ratios(rounds) == {f"warden / {BARE}": pytest.approx(0.85)}
-    assert ratios({"warden": rounds["warden"]}) == {}, "no reference, no ratio"
+    assert ratios({"warden": rounds["warden"]}) == {}, "alone, no ratio"
+    assert ratios({"warden": rounds["warden"], "a": rounds[BARE]}) == {"warden / a": pytest.approx(0.85)}
 
 
 def test_only_answers_that_ended_well_count():
@@ -59,11 +60,12 @@ def test_the_json_holds_every_round():
     assert [(one["tokens_per_s"], one["others_share"]) for one in told["rounds"]] == [(1000, 0.0), (900, 0.2)]
 
 
-def test_the_model_is_that_of_the_stack_that_runs():
-    target = Target("warden", "http", "http://127.0.0.1:1", "phi")
-    assert throughput.told_model("1m", []) == "1m"
-    assert throughput.told_model("", [target]) == "phi"
-    assert throughput.told_model("1m", [target]) == "phi (references: 1m)"
+def test_the_model_of_each_target_is_told():
+    warden, other = Target("warden", "http", "http://a", "phi"), Target("o", "http", "http://b")
+    assert throughput.told_model("1m", [], own_stack=True) == "1m"
+    assert throughput.told_model("1m", [other], own_stack=True) == "1m; o: its own choice at http://b"
+    assert throughput.told_model("", [warden], own_stack=False) == "warden: phi at http://a"
+    assert throughput.told_model("1m", [warden], own_stack=False) == "references: 1m; warden: phi at http://a"
 
 
 def test_who_answers_nothing_is_not_measured():
@@ -76,7 +78,9 @@ def test_who_answers_nothing_is_not_measured():
 
 @pytest.mark.parametrize("arguments", [
     ["--streams", "0"], ["--streams", "257"], ["--tokens", "none"], ["--rounds", "0"], ["--requests", "-1"],
-    ["--prompt-chars", "0"], ["--against", "nothing"], ["--url", "ftp://x"], ["--unknown"],
+    ["--prompt-chars", "0"],
+    ["--url", "http://a", "--max-running", "2"], ["--against", f"{BARE}=http://a"],
+    ["--against", "nothing"], ["--url", "ftp://x"], ["--unknown"],
 ])
 def test_wrong_options_are_told_in_one_line(arguments, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -36,9 +36,10 @@ time.sleep(60)
 """
 A_STACK = """
 import signal
+from bench.ref_echo import uvicorn_echo
 from bench.stack import Stack
-with Stack.started({"echo": ""}) as stack:
-    print(stack._folder, *stack.pids(), flush=True)
+with Stack.started({"echo": ""}) as stack, uvicorn_echo(stack._folder) as (_, program):
+    print(stack._folder, program.pid, *stack.pids(), flush=True)
     signal.pause()
 """
 ENDED_WITHIN_S = 60
@@ -99,12 +100,13 @@ def test_one_that_does_not_listen_is_told(talker):
 
 
 def test_a_command_that_fails_or_takes_too_long_is_told(folder):
+    before = psutil.Process().children()
     assert run_command("it", [sys.executable, "-c", "print(1)"], folder, PATIENCE_S) == "1\n"
     with pytest.raises(BenchFailed, match="it failed with code 1: no such model"):
         run_command("it", [sys.executable, "-c", COMPLAINS], folder, PATIENCE_S)
     with pytest.raises(BenchFailed, match="it took longer than 0.05 s"):
         run_command("it", [sys.executable, "-c", "import time; time.sleep(60)"], folder, 0.05)
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 # -- references --------------------------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ def test_a_stack_that_cannot_start_is_told_in_one_line():
     assert "\n" not in str(failed.value)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_bench_that_is_ended_takes_its_stack_along(number, folder):
     bench = subprocess.Popen([sys.executable, "-c", A_STACK], cwd=folder, env=own_environment(),
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -190,5 +192,9 @@ def test_a_bench_that_is_ended_takes_its_stack_along(number, folder):
         home, *pids = bench.stdout.readline().split()
         bench.send_signal(number)
         wait_until("its end", lambda: bench.poll() is not None, ENDED_WITHIN_S)
-    assert len(pids) >= 5 and not any(psutil.pid_exists(int(pid)) for pid in pids)
+    assert len(pids) >= 6
+    if number == signal.SIGKILL:  # then its guard does it, afterwards
+        wait_until("the end of its folder", lambda: not Path(home).exists(), ENDED_WITHIN_S)
+        wait_until("the end of all", lambda: not any(psutil.pid_exists(int(pid)) for pid in pids), ENDED_WITHIN_S)
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids)
     assert not Path(home).exists()
