@@ -6,7 +6,7 @@
 An answer's key is a phrase of at least KEY_MIN_WORDS words that stands in no other answer, so that an answer can be
 told from all others by a script.
 
-Guarantees: what `read_corpus` returns satisfies all of this; what does not is refused with the file and the name.
+Guarantees: what `read_corpus` returns satisfies all of this; what does not is refused by its file or its name.
 `heard` is what the model is shown of a question. The chat template does the same, and a test compares the two.
 """
 
@@ -56,13 +56,16 @@ def heard(question: str) -> str:
 
 
 def read_corpus(directory: Path = TEXT) -> Corpus:
-    """Read and check all of it. Raises: ValueError with file and name."""
-    files = {path.name: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.toml"))}
+    """Read and check all of it. Raises: ValueError with file or name."""
+    files = {path.name: _read(path) for path in sorted(directory.glob("*.toml"))}
     wordings, patterns = _by_name(files, "wordings_"), _by_name(files, "patterns_")
     lists = files.get("lists.toml", {})
     entries: dict[str, Entry] = {}
     for file, table in files.items():
         for given in table.get("question", ()):
+            lacking = [key for key in ("name", "question", "key", "answer") if key not in given]
+            if lacking:
+                raise ValueError(f"{file}: {given.get('name', 'a question')} has no {lacking[0]}")
             name = given["name"]
             if name in entries:
                 raise ValueError(f"{file}: {name} stands twice")
@@ -80,6 +83,13 @@ def read_corpus(directory: Path = TEXT) -> Corpus:
         tuple(tuple(group) for group in files.get("synonyms.toml", {}).get("groups", ())))
     _check_wordings(corpus)
     return corpus
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from None
 
 
 def _by_name(files: dict[str, dict[str, Any]], prefix: str) -> dict[str, list[str]]:

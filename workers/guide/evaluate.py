@@ -92,8 +92,8 @@ def load(directory: Path) -> MlxEngine:
 
 def score(engine: MlxEngine, asked: Sequence[Asked], corpus: Corpus) -> tuple[Score, list[tuple[Asked, str]]]:
     """And what was answered wrongly."""
-    wrong = [(each, answer) for each, answer in zip(asked, answers(engine, [each.question for each in asked]))
-             if not is_right(each, answer, corpus)]
+    said = answers(engine, [each.question for each in asked])
+    wrong = [(each, answer) for each, answer in zip(asked, said, strict=True) if not is_right(each, answer, corpus)]
     return Score(len(asked) - len(wrong), len(asked)), wrong
 
 
@@ -108,9 +108,12 @@ def main() -> None:
     parser.add_argument("--wrong", action="store_true", help="show the questions that were answered wrongly")
     parser.add_argument("--answers", type=int, default=0, metavar="N", help="show N answers, spread over the questions")
     arguments = parser.parse_args()
-    corpus = read_corpus()
-    product, other = read_held_out(corpus)
-    engine = load(arguments.model)
+    try:
+        corpus = read_corpus()
+        product, other = read_held_out(corpus)
+        engine = load(arguments.model)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"evaluate: {error}") from None
     try:
         scores = []
         for title, asked in (("held-out questions answered with the key phrase", product),
@@ -122,7 +125,7 @@ def main() -> None:
                 show(wrong)
         if arguments.answers:
             some = product[:: max(1, len(product) // arguments.answers)][: arguments.answers]
-            show(zip(some, answers(engine, [each.question for each in some])))
+            show(zip(some, answers(engine, [each.question for each in some]), strict=True))
     finally:
         engine.close()
     raise SystemExit(any(result.percent < PASS_PERCENT for result in scores))

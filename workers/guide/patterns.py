@@ -80,8 +80,10 @@ def main() -> None:
     lists = tomllib.loads((Path(__file__).parent / "text" / "lists.toml").read_text(encoding="utf-8"))
     random = Random(0)
     for file in sys.argv[1:]:
-        for name, texts in tomllib.loads(Path(file).read_text(encoding="utf-8")).items():
-            patterns = [parse_pattern(text, lists) for text in texts]
+        table = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        own = table.pop("slots", lists)  # what is to be refused brings lists of its own
+        for name, texts in table.items():
+            patterns = [parse_pattern(text, own) for text in texts]
             print(f"{name}: {len(patterns)} patterns, {sum(pattern.count for pattern in patterns)} wordings")
             for _ in range(EXAMPLES):
                 print("   ", " ".join(random.choice(patterns).draw(random).split()))

@@ -4,6 +4,7 @@
 2. Samples are drawn (`samples`), grouped by length, and the numpy Llama (`llama`) learns to continue each question
    with its answer: AdamW, a rate that rises and falls, gradients of two halves of each batch in two threads.
 3. The model is written beside the old one and takes its place at the end; an interrupted training changes nothing.
+   A directory that holds anything else than such a model is refused before the training begins.
 
 Guarantee: the same text, seed, steps and BLAS give the same weights. Run it with OPENBLAS_NUM_THREADS=1 (`make guide`
 does), so that the two halves do not fight for the cores. `--aside` keeps some wordings out and prints how many of
@@ -11,6 +12,7 @@ those the model gets right as it learns: for choosing how to train, not for the 
 """
 
 import argparse
+import json
 import math
 import shutil
 import sys
@@ -44,6 +46,7 @@ FIRST_TOKENS, FIRST_COUNT, QUESTION_COUNT = 8, 3.0, 0.1  # the first tokens of a
 TOKENIZER_QUESTIONS, TOKENIZER_ANSWERS = 10_000, 10  # so many questions, and each answer so often
 SAY_EVERY_STEPS = 100
 ASIDE_PART = 0.1  # of the wordings
+RECIPE = "guide"  # in config.json
 
 
 class Batch(NamedTuple):
@@ -193,11 +196,23 @@ def set_aside(corpus: Corpus, random: Random) -> tuple[Corpus, list[Sample]]:
     return corpus._replace(entries=tuple(entries), other=others), aside
 
 
+def check_out(directory: Path) -> None:
+    """Raises: ValueError unless a model may take the place of `directory`, which is removed for it."""
+    if not directory.parent.is_dir():
+        raise ValueError(f"--out: {directory.parent} is not a directory; make it first")
+    try:
+        ours = RECIPE in json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        ours = False
+    if directory.exists() and not ours and directory != MODEL.resolve():  # which may be broken: this is how it is mended
+        raise ValueError(f"--out: {directory} is there and no model of this script; choose another, or remove it")
+
+
 def save(directory: Path, weights: Weights, tokenizer: Tokenizer, recipe: dict) -> None:
     """Write the model beside `directory` and put it in its place."""
     building = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        config = llama_config(SHAPE, tokenizer.get_vocab_size(), CONTEXT_TOKENS, tied=True, made_by={"guide": recipe})
+        config = llama_config(SHAPE, tokenizer.get_vocab_size(), CONTEXT_TOKENS, tied=True, made_by={RECIPE: recipe})
         write_model(building, config, weights, tokenizer, CHAT_TEMPLATE)
         building.chmod(0o755)
         shutil.rmtree(directory, ignore_errors=True)
@@ -213,7 +228,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--aside", action="store_true", help="keep some wordings out and score them")
     arguments = parser.parse_args()
+    out = arguments.out.resolve()
     try:
+        check_out(out)
         corpus, aside = read_corpus(), []
     except (OSError, ValueError) as error:
         raise SystemExit(f"train: {error}") from None
@@ -221,8 +238,8 @@ def main() -> None:
         corpus, aside = set_aside(corpus, Random(arguments.seed))
     tokenizer = make_tokenizer(corpus, arguments.seed)
     weights = train(corpus, tokenizer, arguments.steps, arguments.seed, aside)
-    save(arguments.out, weights, tokenizer, {"seed": arguments.seed, "steps": arguments.steps})
-    print(arguments.out)
+    save(out, weights, tokenizer, {"seed": arguments.seed, "steps": arguments.steps})
+    print(out)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,8 @@ def test_a_text_is_read_with_its_wordings(tmp_path):
     ({"wordings_b_toml": 'b = ["What of A"]'}, "'What of A' asks for a and for b"),
     ({"other_plain_toml": 'questions = ["b"]'}, "'b' is to be refused and asks for b"),
     ({"b_toml": GOOD["a.toml"]}, "b.toml: a stands twice"),
+    ({"b_toml": GOOD["a.toml"].replace('key = "is the first"', "")}, "b.toml: a has no key"),
+    ({"b_toml": "[[question"}, "b.toml: Expected"),
     ({"refusal_toml": GOOD["refusal.toml"].replace("This is", "A is the first,")}, "in its own answer only"),
     ({"refusal_toml": GOOD["refusal.toml"].replace("not for me", "not", 1)}, f"fewer than {KEY_MIN_WORDS} words"),
 ])

@@ -16,6 +16,7 @@ from workers.guide.train import (
     FIRST_COUNT,
     QUESTION_COUNT,
     AdamW,
+    check_out,
     grouped,
     learning_rate,
     make_tokenizer,
@@ -88,6 +89,19 @@ def test_a_save_that_fails_keeps_the_model_that_was_there(small, tmp_path):
         save(tmp_path / "model", {"weight": None}, make_tokenizer(TEXT, 0), {})
     assert (tmp_path / "model" / "config.json").read_text() == "{}"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_only_a_model_of_this_script_is_replaced(tmp_path):
+    check_out(tmp_path / "new")
+    (tmp_path / "guide").mkdir()
+    (tmp_path / "guide" / "config.json").write_text('{"guide": {"seed": 0}}')
+    check_out(tmp_path / "guide")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "llama"}')
+    for refused, why in ((tmp_path, "no model of this script"), (tmp_path / "other", "no model of this script"),
+                         (tmp_path / "x" / "y", "make it first")):
+        with pytest.raises(ValueError, match=why):
+            check_out(refused)
 
 
 def test_answers_count_their_beginnings_most_questions_little_padding_nothing():
