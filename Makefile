@@ -48,9 +48,9 @@ check: $(STAMP)
 
 # About ten minutes; the machine should be quiet. `.venv/bin/python -m bench --help` for one of them, and its options.
 bench: $(STAMP)
-	$(BIN)/python -m bench throughput
-	$(BIN)/python -m bench overhead
-	$(BIN)/python -m bench latency
+	$(BIN)/python -m bench throughput --rounds 5
+	$(BIN)/python -m bench overhead --rounds 5
+	$(BIN)/python -m bench latency --rounds 5
 
 # One BLAS thread: the training has two threads of its own.
 guide: $(STAMP)

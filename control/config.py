@@ -32,7 +32,15 @@ from control.settings import (
     settings_of,
 )
 from control.toml_text import TomlError, TomlFile, dotted, shown
-from control.weights import BUILT_IN_MODEL, built_in_model, cached_models, expand, find_weights, place_of_weights
+from control.weights import (
+    BUILT_IN_MODEL,
+    built_in_model,
+    cached_models,
+    expand,
+    find_built_in,
+    find_weights,
+    place_of_weights,
+)
 
 __all__ = ["BUILT_IN", "Config", "ConfigError", "EchoConfig", "ModelConfig", "cached_models", "load_config", "slug_of"]
 
@@ -42,6 +50,7 @@ NAME_MAX_CHARS = 128
 SLUG_MAX_BYTES = 96  # what a row of the table holds
 NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
 BUILT_IN = "built-in defaults"
+BUILT_IN_ANSWER_MAX_TOKENS = 400  # its longest answer has 230; of what it has not learnt it would talk without end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +120,9 @@ def load_config(env: Mapping[str, str], cwd: Path, *, models_must_be_whole: bool
         models = _read_models(file, values.get("models_dir"), env, find)
     else:
         # It knows one right answer to a question, so it does not play dice; and it is small enough to be there at once.
-        models = (ModelConfig(name=BUILT_IN_MODEL, slug=BUILT_IN_MODEL, path=str(built_in_model()), temperature=0.0,
-                              preload=True),)
+        path = find_built_in(BUILT_IN) if models_must_be_whole else str(built_in_model())
+        models = (ModelConfig(name=BUILT_IN_MODEL, slug=BUILT_IN_MODEL, path=path, temperature=0.0, preload=True,
+                              max_tokens=BUILT_IN_ANSWER_MAX_TOKENS),)
     config = Config(source=str(file.path) if file else BUILT_IN, models=models,
                     places={key: place.where for key, place in places.items()}, **values)
     _check_together(config, places)

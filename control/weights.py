@@ -1,10 +1,10 @@
 """Where the weights of a model lie: a directory beside the configuration, in models_dir, or in the Hugging Face cache.
 
-The path "guide", if no such directory is there, is the model that comes with the product. The first directory that
-holds `config.json` is the one. It must then be whole: a readable `config.json`, weights under
-the name that mlx_lm loads, and every file that the index names, which is what an interrupted download lacks. Nothing is
-fetched and no weights are opened. The cache is read by its layout (`models--ORG--NAME/refs/main` names the snapshot),
-because importing huggingface_hub would cost every process of the stack half a second at start.
+The first of these that holds `config.json` is the one; for the path "guide" the last resort is the model that comes
+with the product. It must then be whole: a readable `config.json`, weights under the name that mlx_lm loads, and every
+file that the index names, which is what an interrupted download lacks. Nothing is fetched and no weights are opened.
+The cache is read by its layout (`models--ORG--NAME/refs/main` names the snapshot), because importing huggingface_hub
+would cost every process of the stack half a second at start.
 """
 
 import json
@@ -21,8 +21,9 @@ REFERENCE_MAX_CHARS = 128
 WEIGHTS = "model*.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG_MAX_BYTES = 4 * 1024 * 1024
-BUILT_IN_MODEL = "guide"
 INDEX_MAX_BYTES = 64 * 1024 * 1024  # the longest seen names 90 000 tensors in 9 MB
+BUILT_IN_MODEL = "guide"
+WRITES_TEXT = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")  # how names of such architectures end
 
 
 def expand(path: str, env: Mapping[str, str]) -> Path:
@@ -42,14 +43,15 @@ def find_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[str,
     places = list(dict.fromkeys(root / expand(path, env) for root in roots))
     cache = hub_cache(env)
     snapshot = _snapshot(cache, path) if HUGGING_FACE_ID.fullmatch(path) else None
-    built_in = [built_in_model()] if path == BUILT_IN_MODEL else []
-    for place in (*places, *([snapshot] if snapshot else []), *built_in):
+    for place in (*places, *([snapshot] if snapshot else [])):
         if isfile(place / "config.json"):
             lacking = _what_is_lacking(place)
             if lacking:
                 how = f" with: hf download {path}" if place == snapshot else ""
                 raise ConfigError(where, lacking, f"fetch the model again{how} (a broken-off download looks like this)")
             return realpath(place)
+    if path == BUILT_IN_MODEL:
+        return find_built_in(where)
     there = next((place for place in places if isdir(place)), None)
     if there:
         raise ConfigError(where, f"{there} holds no config.json",
@@ -78,12 +80,28 @@ def built_in_model() -> Path:
     return Path(__file__).resolve().parent.parent / "workers" / "guide" / "model"
 
 
+def find_built_in(where: str) -> str:
+    """The same, as text. Raises: ConfigError if it is not whole, as `find_weights` does."""
+    lacking = _what_is_lacking(built_in_model())
+    if lacking:
+        raise ConfigError(where, lacking, "it comes with the code: get that again, or train the model with: make guide")
+    return str(built_in_model())
+
+
 def cached_models(env: Mapping[str, str]) -> list[str]:
-    """The ids in the Hugging Face cache under which whole weights lie, sorted. A cache that is not there is empty."""
+    """The ids in the Hugging Face cache under which whole weights lie, sorted. A cache that is not there is empty.
+
+    Left out are models whose architecture writes no text: the cache is shared with programs that embed or classify.
+    """
     cache = hub_cache(env)
     ids = (folder.name.removeprefix("models--").replace("--", "/", 1) for folder in cache.glob("models--*"))
     found = ((model_id, _snapshot(cache, model_id)) for model_id in sorted(ids))
-    return [model_id for model_id, place in found if place and not _what_is_lacking(place)]
+    return [model_id for model_id, place in found if place and not _what_is_lacking(place) and _may_write_text(place)]
+
+
+def _may_write_text(place: Path) -> bool:
+    named = (_read_object(place / "config.json", CONFIG_MAX_BYTES) or {}).get("architectures")
+    return not isinstance(named, list) or not named or any(str(each).endswith(WRITES_TEXT) for each in named)
 
 
 def _what_is_lacking(place: Path) -> str:

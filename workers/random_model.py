@@ -1,7 +1,7 @@
 """Makes a small language model with random weights: Llama architecture, float32, its own tokenizer.
 
-What it is for: tests, benches and the first `make run` need a model that mlx_lm loads like any other, without a
-network. What it answers is gibberish, and greedy it repeats itself; that is the nature of random weights.
+What it is for: tests and benches need a model of a chosen size that mlx_lm loads like any other, without a network.
+What it answers is gibberish, and greedy it repeats itself; that is the nature of random weights.
 
 Guarantees:
 1. The same size and seed give the same weights; the tokenizer does not depend on the seed.

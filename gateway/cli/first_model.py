@@ -22,7 +22,8 @@ def add_a_model(config_file: Path, cached: list[str], warden: str, hf: str) -> s
         lines.append(f"  (your Hugging Face cache holds {', '.join(cached[:LISTED_MAX])}{more})")
     else:
         lines.append(f"  {hf} download {chosen}")
-    lines += [f"  printf '{table}' >> {shlex.quote(str(config_file))}", f"  {warden} down && {warden} up"]
+    lines += [f"  printf '{table}' >> {shlex.quote(str(config_file))}",
+              f"  {warden} check && {warden} down && {warden} up"]  # what is refused must not cost the running stack
     return "\n".join(lines)
 
 

@@ -34,6 +34,7 @@ def test_without_a_file_there_is_the_model_that_comes_with_the_product(place):
     (model,) = config.models
     assert (model.name, model.engine, model.temperature, model.preload) == ("guide", "mlx", 0.0, True)
     assert model.path == find_weights("", "guide", [], {}) == str(built_in_model())
+    assert 230 < model.max_tokens < 1000
     assert (config.host, config.port, config.max_running, config.max_queued) == ("127.0.0.1", 11435, 5, 50)
     assert place.load(WARDEN_PORT="", MLX_PRELOAD_MODELS="").port == 11435
     assert place.load(WARDEN_PORT="5", MLX_PRELOAD_MODELS="guide").models[0].preload

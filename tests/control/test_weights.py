@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from control import weights as product
 from control.config_tables import ConfigError
 from control.weights import CONFIG_MAX_BYTES, INDEX, built_in_model, cached_models, expand, find_weights, hub_cache
 from tests.support.toml_files import make_cached, make_weights
@@ -55,7 +56,21 @@ def test_guide_is_the_model_that_comes_with_the_product_unless_you_have_one_of_t
     assert "is not a directory" in refused("Guide", tmp_path / "elsewhere")
 
 
-def test_what_the_cache_holds_is_listed_by_id_and_what_is_broken_off_is_not(tmp_path):
+def test_a_built_in_model_that_is_not_whole_is_refused_with_or_without_a_file(tmp_path, monkeypatch):
+    from control.config import load_config
+
+    broken = make_weights(tmp_path / "model")
+    (broken / "model.safetensors").unlink()
+    monkeypatch.setattr(product, "built_in_model", lambda: broken)
+    lacking = f"{broken} holds no model*.safetensors; it comes with the code: get that again, or "
+    assert refused("guide", tmp_path) == f"f:1: path: {lacking}train the model with: make guide"
+    with pytest.raises(ConfigError) as caught:
+        load_config({"WARDEN_HOME": str(tmp_path)}, tmp_path)
+    assert str(caught.value).startswith(f"built-in defaults: {lacking}")
+    assert load_config({"WARDEN_HOME": str(tmp_path)}, tmp_path, models_must_be_whole=False).models
+
+
+def test_what_the_cache_holds_is_listed_by_id_and_what_is_broken_off_or_writes_no_text_is_not(tmp_path):
     env = {"HF_HUB_CACHE": str(tmp_path / "hub")}
     assert cached_models(env) == []
     make_cached(tmp_path / "hub", "org/b--c")
@@ -64,7 +79,10 @@ def test_what_the_cache_holds_is_listed_by_id_and_what_is_broken_off_is_not(tmp_
     for weights in broken.glob("*.safetensors"):
         weights.unlink()
     (tmp_path / "hub" / "models--no--snapshot").mkdir()
-    assert cached_models(env) == ["org/A", "org/b--c"]
+    for model_id, architecture in (("org/embeds", "BertModel"), ("org/writes", "LlamaForCausalLM")):
+        config = make_cached(tmp_path / "hub", model_id) / "config.json"
+        config.write_text(json.dumps({"architectures": [architecture]}))
+    assert cached_models(env) == ["org/A", "org/b--c", "org/writes"]
 
 
 def test_where_the_cache_is():

@@ -7,6 +7,9 @@ scores, both of whole answers of the engine that the product runs (greedy, in ba
 2. of the questions about anything else, how many are refused in words that say that the model knows only about
    mlx-warden, and how to add a real model.
 
+None of them stands in the training text. A pattern of it may make one all the same, as it makes millions of wordings;
+that is not refused, so the first score is of questions that are new to the model for the most part.
+
 Exit code 1 if a score is below PASS_PERCENT. `--wrong` shows what went wrong, `--answers N` a few answers.
 """
 
@@ -112,7 +115,7 @@ def main() -> None:
         corpus = read_corpus()
         product, other = read_held_out(corpus)
         engine = load(arguments.model)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise SystemExit(f"evaluate: {error}") from None
     try:
         scores = []

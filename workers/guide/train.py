@@ -204,7 +204,7 @@ def check_out(directory: Path) -> None:
         ours = RECIPE in json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         ours = False
-    if directory.exists() and not ours and directory != MODEL.resolve():  # which may be broken: this is how it is mended
+    if directory.exists() and not ours and directory != MODEL.resolve():  # that may be broken, and is mended so
         raise ValueError(f"--out: {directory} is there and no model of this script; choose another, or remove it")
 
 

@@ -15,8 +15,10 @@ def pasted(text: str, start: str) -> str:
 def test_the_printf_line_writes_a_table_that_names_a_model(tmp_path: Path) -> None:
     file = tmp_path / "a home" / "warden.toml"
     file.parent.mkdir()
-    subprocess.run(pasted(add_a_model(file, [], "warden", "hf"), "printf"), shell=True, check=True)
+    text = add_a_model(file, [], "warden", "hf")
+    subprocess.run(pasted(text, "printf"), shell=True, check=True)
     assert tomllib.loads(file.read_text()) == {"models": {"qwen3-4b-4bit": {"path": SUGGESTED}}}
+    assert pasted(text, "warden").split(" && ") == ["warden check", "warden down", "warden up"]
 
 
 def test_a_model_that_is_in_the_cache_is_taken_and_need_not_be_fetched() -> None:

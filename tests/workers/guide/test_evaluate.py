@@ -1,12 +1,13 @@
 """The score counts what it says, the held-out questions are held out, and the model that is shipped passes."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 from tests.support.supervisor_home import ROOT
-from workers.guide.corpus import HELD_OUT, MODEL, read_corpus
+from workers.guide.corpus import CHAT_TEMPLATE, HELD_OUT, MODEL, read_corpus
 from workers.guide.evaluate import Asked, Score, is_right, read_held_out
 
 CORPUS = read_corpus()
@@ -52,6 +53,10 @@ def test_a_score_is_printed_with_its_numbers():
 
 def test_the_shipped_model_is_small():
     assert sum(path.stat().st_size for path in MODEL.iterdir()) < MODEL_MAX_BYTES
+
+
+def test_the_shipped_model_hears_as_the_code_says():
+    assert json.loads((MODEL / "tokenizer_config.json").read_text())["chat_template"] == CHAT_TEMPLATE
 
 
 @pytest.mark.integration
