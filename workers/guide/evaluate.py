@@ -7,13 +7,14 @@ scores, both of whole answers of the engine that the product runs (greedy, in ba
 2. of the questions about anything else, how many are refused in words that say that the model knows only about
    mlx-warden, and how to add a real model.
 
-None of them stands in the training text. A pattern of it may make one all the same, as it makes millions of wordings;
-that is not refused, so the first score is of questions that are new to the model for the most part.
+None of them stands in the training text, and those that a pattern of that text can make do not count: patterns make
+millions of wordings, and some of them are bound to be held out.
 
 Exit code 1 if a score is below PASS_PERCENT. `--wrong` shows what went wrong, `--answers N` a few answers.
 """
 
 import argparse
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -48,8 +49,10 @@ class Score(NamedTuple):
 
 
 def read_held_out(corpus: Corpus, path: Path = HELD_OUT) -> tuple[list[Asked], list[Asked]]:
-    """The questions about the product and the others. Raises: ValueError for a name that the corpus lacks, and for a
-    question that it holds."""
+    """The questions about the product and the others, without those that a pattern of the corpus can make.
+
+    Raises: ValueError for a name that the corpus lacks, and for a question that it holds.
+    """
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     entries = {entry.name: entry for entry in corpus.entries}
     unknown = table["wordings"].keys() - entries.keys()
@@ -63,7 +66,13 @@ def read_held_out(corpus: Corpus, path: Path = HELD_OUT) -> tuple[list[Asked], l
     seen = [asked.question for asked in (*product, *other) if heard(asked.question) in trained]
     if seen:
         raise ValueError(f"{path.name}: the training text holds these too: {'; '.join(seen)}")
-    return product, other
+    patterns = [re.compile(f" *{pattern.expression()} *", re.IGNORECASE)
+                for pattern in (*corpus.other_patterns, *(each for entry in corpus.entries for each in entry.patterns))]
+
+    def is_new(asked: Asked) -> bool:
+        return not any(pattern.fullmatch(heard(asked.question)) for pattern in patterns)
+
+    return list(filter(is_new, product)), list(filter(is_new, other))
 
 
 def is_right(asked: Asked, answer: str, corpus: Corpus) -> bool:

@@ -28,6 +28,12 @@ class Choice(NamedTuple):
     def draw(self, random: Random) -> str:
         return "".join(part if isinstance(part, str) else part.draw(random) for part in random.choice(self.ways))
 
+    def expression(self) -> str:
+        """A regular expression of all its wordings, spaces being optional (empty choices leave some over)."""
+        ways = ("".join(re.sub(r"(\\ )+", " *", re.escape(part)) if isinstance(part, str) else part.expression()
+                        for part in way) for way in self.ways)
+        return f"(?:{'|'.join(dict.fromkeys(ways))})"
+
     @property
     def count(self) -> int:
         """How many wordings there are, counting those that come out alike."""

@@ -48,7 +48,12 @@ class Sampler:
         self._any_phrase = re.compile(rf"(?<![\w-])({'|'.join(phrases)})(?![\w-])")
 
     def draw(self, random: Random) -> Sample:
-        """All questions of the product equally often, however many wordings they have."""
+        """All questions of the product equally often, however many wordings they have; none that is heard as nothing."""
+        while not (sample := self._draw(random)).question:
+            pass
+        return sample
+
+    def _draw(self, random: Random) -> Sample:
         if random.random() < OTHER_PART:
             return Sample(heard(self.vary(random, self.other(random), product=False)), self._corpus.refusal.answer)
         entry = random.choice(self._corpus.entries)

@@ -9,17 +9,18 @@ import pytest
 from tests.support.supervisor_home import ROOT
 from workers.guide.corpus import CHAT_TEMPLATE, HELD_OUT, MODEL, read_corpus
 from workers.guide.evaluate import Asked, Score, is_right, read_held_out
+from workers.guide.patterns import parse_pattern
 
 CORPUS = read_corpus()
-HELD_OUT_MIN, OTHER_MIN = 200, 40
+HELD_OUT_MIN, OTHER_MIN, QUESTIONS_MIN = 200, 40, 90
 MODEL_MAX_BYTES = 6_000_000
 EVALUATION_MAX_S = 110
 
 
-def test_the_held_out_questions_are_many_about_every_question_and_none_was_trained_on():
+def test_the_held_out_questions_are_many_about_most_questions_and_none_was_trained_on():
     product, other = read_held_out(CORPUS)
     assert len(product) >= HELD_OUT_MIN and len(other) >= OTHER_MIN
-    assert {asked.entry.name for asked in product} == {entry.name for entry in CORPUS.entries}
+    assert len({asked.entry.name for asked in product}) >= QUESTIONS_MIN
 
 
 def test_an_answer_is_right_if_it_holds_the_key_of_its_own_question():
@@ -45,6 +46,15 @@ def test_a_question_that_was_trained_on_is_no_test(tmp_path):
     file.write_text(HELD_OUT.read_text() + 'nobody_asks_this = ["?"]\n')
     with pytest.raises(ValueError, match="no questions of these names: nobody_asks_this"):
         read_held_out(CORPUS, file)
+
+
+def test_a_question_that_a_pattern_can_make_does_not_count(tmp_path):
+    file = tmp_path / "held_out.toml"
+    entry = CORPUS.entries[0]._replace(patterns=(parse_pattern("[xyzzy|plugh] at[ the|] once", {}),))
+    corpus = CORPUS._replace(entries=(entry,))
+    file.write_text(f'other = ["plover?"]\n[wordings]\n{entry.name} = ["Plugh at once?", "plugh twice"]\n')
+    product, other = read_held_out(corpus, file)
+    assert [asked.question for asked in (*product, *other)] == ["plugh twice", "plover?"]
 
 
 def test_a_score_is_printed_with_its_numbers():

@@ -1,5 +1,6 @@
 """A pattern makes exactly the wordings that it says, and what is written wrongly is refused with the pattern."""
 
+import re
 from random import Random
 
 import pytest
@@ -24,6 +25,8 @@ def test_all_wordings_and_no_others_are_drawn(text, wordings):
     random = Random(0)
     assert {pattern.draw(random) for _ in range(DRAWS)} == wordings
     assert pattern.count == len(wordings)
+    assert all(re.fullmatch(pattern.expression(), wording) for wording in wordings)
+    assert not re.fullmatch(pattern.expression(), "something else")
 
 
 def test_the_same_random_draws_the_same():
