@@ -48,7 +48,7 @@ class Sampler:
         self._any_phrase = re.compile(rf"(?<![\w-])({'|'.join(phrases)})(?![\w-])")
 
     def draw(self, random: Random) -> Sample:
-        """All questions of the product equally often, however many wordings they have; none that is heard as nothing."""
+        """All questions of the product equally often, whatever number of wordings they have; none heard as nothing."""
         while not (sample := self._draw(random)).question:
             pass
         return sample

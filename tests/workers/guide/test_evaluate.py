@@ -17,6 +17,7 @@ MODEL_MAX_BYTES = 6_000_000
 EVALUATION_MAX_S = 110
 
 
+@pytest.mark.integration  # it takes seconds
 def test_the_held_out_questions_are_many_about_most_questions_and_none_was_trained_on():
     product, other = read_held_out(CORPUS)
     assert len(product) >= HELD_OUT_MIN and len(other) >= OTHER_MIN
