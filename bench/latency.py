@@ -12,7 +12,6 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from bench.options import Parser, add_run_options, add_target_options, command_l
 from bench.records import Ask, Group, Summary, median_round, ratio, summarise
 from bench.report import Table, choose_path, figure, print_report, utc_now, write_json
 from bench.rounds import Contestant, choose_busy, figures_of, measure_in_turn, say
-from bench.stack import ECHO, RANDOM_MODELS, Stack
+from bench.stack import ECHO, RANDOM_MODELS, Stack, weights_of
 
 MODEL_DEFAULT = "1m"
 RATE_DEFAULT_PER_S = 4.0
@@ -160,9 +159,8 @@ def stack_of(options: argparse.Namespace) -> Iterator[tuple[list[Target], list[i
         return
     name, body = options.model, f"batch_size = {options.max_running}"  # whatever may run, runs as one batch
     if options.model not in (*RANDOM_MODELS, ECHO):
-        path = Path(options.model).expanduser()
-        weights = str(path.resolve()) if path.is_dir() else options.model
-        name, body = "measured", f"path = {json.dumps(weights)}\n{body}"  # a JSON string is a TOML string too
+        # a JSON string is a TOML string too
+        name, body = "measured", f"path = {json.dumps(weights_of(options.model))}\n{body}"
     say("starting a stack")
     with Stack.started({name: body}, max_running=options.max_running) as stack:
         targets = [Target("warden", "http", stack.url, name), Target("warden-zmq", "zmq", stack.clients, name)]

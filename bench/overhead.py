@@ -19,7 +19,7 @@ from bench.load import Loaded, Target, run_load
 from bench.machine import read_machine
 from bench.options import Parser, add_run_options, command_line, whole
 from bench.program import BenchFailed, own_folder
-from bench.records import Ask, Spread, median_of, ratio, spread_ms, summarise
+from bench.records import Ask, Spread, median_of, median_spread, ratio, spread_ms, summarise
 from bench.ref_echo import NAME as ECHO_SERVER
 from bench.ref_echo import uvicorn_echo
 from bench.ref_relay import NAME as RELAY
@@ -154,13 +154,8 @@ def told(name: str, path: Path) -> str:
 def figures(turns: Sequence[Turn[Path]]) -> dict[str, object]:
     """Of one path, for the JSON: the median, and every round."""
     paths = [turn.figures for turn in turns]
-    return {"total_ms": median_spread(paths), "per_s": median_of(path.per_s for path in paths),
-            "rounds": [{"others_share": turn.others_share, "load_average": turn.load_average,
-                        **turn.figures._asdict()} for turn in turns]}
-
-
-def median_spread(paths: Sequence[Path]) -> Spread:
-    return Spread(*(median_of(values) for values in zip(*(path.total_ms for path in paths), strict=True)))
+    return {"total_ms": median_spread([path.total_ms for path in paths]),
+            "per_s": median_of(path.per_s for path in paths), "rounds": [turn.record() for turn in turns]}
 
 
 def ratios(paths: Mapping[str, Sequence[Path]]) -> dict[str, float | None]:
@@ -188,7 +183,7 @@ def tables_of(paths: Mapping[str, Sequence[Path]]) -> list[Table]:
     """Milliseconds have three decimals here: the relay takes fractions of one."""
     rows = []
     for name, of_name in paths.items():
-        spread, per_s = median_spread(of_name), median_of(path.per_s for path in of_name)
+        spread, per_s = median_spread([path.total_ms for path in of_name]), median_of(path.per_s for path in of_name)
         share = median_of(path.generator_share for path in of_name)
         rows.append([name, *map(milliseconds, spread), figure(per_s), str(sum(path.done for path in of_name)),
                      str(sum(path.failed for path in of_name)), "-" if share is None else f"{share:.0%}"])

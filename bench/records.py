@@ -145,7 +145,7 @@ def median_round(rounds: Sequence[Summary]) -> Summary:
     return Summary(
         wall_s=median(one.wall_s for one in rounds),
         tokens_by="frames" if any(one.tokens_by == "frames" for one in rounds) else "usage",
-        late_ms=_median_spread([one.late_ms for one in rounds]),
+        late_ms=median_spread([one.late_ms for one in rounds]),
         all=_median_group([one.all for one in rounds]),
         classes={name: _median_group([one.classes[name] for one in rounds if name in one.classes]) for name in names},
     )
@@ -156,16 +156,17 @@ def _median_group(groups: Sequence[Group]) -> Group:
     return Group(
         *(sum(one[field] for one in groups) for field in range(4)),
         details=dict(details.most_common()),
-        ttft_ms=_median_spread([one.ttft_ms for one in groups]),
-        between_ms=_median_spread([one.between_ms for one in groups]),
-        total_ms=_median_spread([one.total_ms for one in groups]),
+        ttft_ms=median_spread([one.ttft_ms for one in groups]),
+        between_ms=median_spread([one.between_ms for one in groups]),
+        total_ms=median_spread([one.total_ms for one in groups]),
         tokens=sum(one.tokens for one in groups),
         tokens_per_s=median_of(one.tokens_per_s for one in groups),
         done_per_s=median_of(one.done_per_s for one in groups),
     )
 
 
-def _median_spread(spreads: Sequence[Spread]) -> Spread:
+def median_spread(spreads: Sequence[Spread]) -> Spread:
+    """Percentile by percentile."""
     return Spread(*(median_of(values) for values in zip(*spreads, strict=True)))
 
 

@@ -27,6 +27,10 @@ class Turn(NamedTuple, Generic[Figures]):
     others_share: float
     load_average: float
 
+    def record(self) -> dict[str, object]:
+        """For the JSON; the figures are a named tuple."""
+        return {"others_share": self.others_share, "load_average": self.load_average, **self.figures._asdict()}
+
 
 Rounds = dict[str, list[Turn[Figures]]]  # by contestant, in the order of the rounds
 

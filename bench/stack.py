@@ -133,8 +133,11 @@ def find_model(model: str, folder: Path) -> str:
     Raises:
         BenchFailed: it is neither; names the remedy.
     """
-    if model in RANDOM_MODELS:
-        return str(make_model(model, folder))
+    return str(make_model(model, folder)) if model in RANDOM_MODELS else weights_of(model)
+
+
+def weights_of(model: str) -> str:
+    """What a model of the user's own is called in warden.toml: see `find_model`. Raises: BenchFailed."""
     path = Path(model).expanduser()
     if path.is_dir():
         return str(path.resolve())

@@ -201,8 +201,7 @@ def told_model(model: str, others: Sequence[Target], *, own_stack: bool) -> str:
 def figures(turns: Sequence[Turn[Round]]) -> dict[str, object]:
     """Of one target, for the JSON: the median, and every round with all that is known about it."""
     return {"tokens_per_s": median_of(turn.figures.tokens_per_s for turn in turns),
-            "rounds": [{"tokens_per_s": turn.figures.tokens_per_s, "others_share": turn.others_share,
-                        "load_average": turn.load_average, **turn.figures._asdict()} for turn in turns]}
+            "rounds": [{"tokens_per_s": turn.figures.tokens_per_s, **turn.record()} for turn in turns]}
 
 
 def ratios(rounds: Mapping[str, Sequence[Round]]) -> dict[str, float | None]:

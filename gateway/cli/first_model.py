@@ -34,6 +34,6 @@ def programs_as_called(argv_0: str) -> tuple[str, str]:
 
 
 def _as_called(name: str, folder: Path | None) -> str:
-    if folder is None or shutil.which(name) and Path(shutil.which(name)).parent == folder.absolute():
+    if folder is None or shutil.which(name) == str(folder.absolute() / name):
         return name
     return shlex.quote(str(folder / name))

@@ -59,7 +59,7 @@ def heard(question: str) -> str:
 
 def read_corpus(directory: Path = TEXT) -> Corpus:
     """Read and check all of it. Raises: ValueError with file or name."""
-    files = {path.name: _read(path) for path in sorted(directory.glob("*.toml"))}
+    files = {path.name: read_toml(path) for path in sorted(directory.glob("*.toml"))}
     wordings, patterns = _by_name(files, "wordings_"), _by_name(files, "patterns_")
     lists = files.get("lists.toml", {})
     entries: dict[str, Entry] = {}
@@ -87,7 +87,8 @@ def read_corpus(directory: Path = TEXT) -> Corpus:
     return corpus
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises: ValueError with the name of the file."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -114,13 +115,13 @@ def _check_keys(entries: list[Entry]) -> None:
 
 
 def _check_wordings(corpus: Corpus) -> None:
-    """One wording asks one thing."""
+    """One wording asks one thing. What is heard as nothing is never shown to the model, so it may stand anywhere."""
     owners: dict[str, str] = {}
     for entry in corpus.entries:
-        for wording in (entry.question, *entry.wordings):
+        for wording in filter(heard, (entry.question, *entry.wordings)):
             owner = owners.setdefault(heard(wording), entry.name)
-            if owner != entry.name and heard(wording):
+            if owner != entry.name:
                 raise ValueError(f"{wording!r} asks for {owner} and for {entry.name}")
     for question in corpus.other:
-        if heard(question) and heard(question) in owners:
+        if heard(question) in owners:
             raise ValueError(f"{question!r} is to be refused and asks for {owners[heard(question)]}")

@@ -15,19 +15,18 @@ Exit code 1 if a score is below PASS_PERCENT. `--wrong` shows what went wrong, `
 
 import argparse
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from control.config import BUILT_IN_ANSWER_MAX_TOKENS
 from workers.engine import EngineJob
-from workers.guide.corpus import HELD_OUT, MODEL, Corpus, Entry, heard, read_corpus
+from workers.guide.corpus import HELD_OUT, MODEL, Corpus, Entry, heard, read_corpus, read_toml
 from workers.mlx_engine import MlxEngine
 from workers.protocol import ChatMessage, Sampling
 
 PASS_PERCENT = 90.0
 BATCH = 8
-ANSWER_MAX_TOKENS = 400
 REAL_MODEL = "add a real model"  # stands in a refusal besides its key
 
 
@@ -53,7 +52,7 @@ def read_held_out(corpus: Corpus, path: Path = HELD_OUT) -> tuple[list[Asked], l
 
     Raises: ValueError for a name that the corpus lacks, and for a question that it holds.
     """
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    table = read_toml(path)
     entries = {entry.name: entry for entry in corpus.entries}
     unknown = table["wordings"].keys() - entries.keys()
     if unknown:
@@ -88,7 +87,7 @@ def answers(engine: MlxEngine, questions: Sequence[str]) -> list[str]:
     while True:
         while engine.active < BATCH and (each := next(waiting, None)):
             engine.add(EngineJob(key=(each[0],), messages=[ChatMessage("user", each[1])],
-                                 sampling=Sampling(temperature=0.0), max_tokens=ANSWER_MAX_TOKENS))
+                                 sampling=Sampling(temperature=0.0), max_tokens=BUILT_IN_ANSWER_MAX_TOKENS))
         if not engine.active:
             return texts
         for output in engine.step():

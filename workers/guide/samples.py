@@ -2,7 +2,8 @@
 
 The `Random` is an argument, and the same one gives the same samples. People ask in more ways than anybody writes
 down, so questions come from wordings and from patterns, and most are changed a little: a word in front or behind,
-another word for the same thing, a word left out, a slip of the finger. Nothing that would change the answer.
+another word for the same thing, a word left out, a slip of the finger. Now and then that takes the point away; the
+wordings as they were written outweigh it.
 """
 
 import re
