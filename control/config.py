@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from os.path import isdir, isfile, lexists, normpath, realpath
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from control.settings import (
     Control,
     EchoConfig,
     Limits,
+    Memory,
     ModelSettings,
     SamplingSettings,
     Server,
@@ -63,7 +65,7 @@ class ModelConfig(ModelSettings, SamplingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Server, Limits, Control):
+class Config(Server, Limits, Control, Memory):
     """All settings. `source` is the file's path, or BUILT_IN. `models` is in the order of the file, never empty.
 
     `places` says for messages where each setting that was given stands: `file:line: key`, or the variable's name.
@@ -226,6 +228,12 @@ def _check_together(config: Config, places: Mapping[str, Place]) -> None:
         raise ConfigError(places["reserved_high"].where,
                           f"{config.reserved_high} is not smaller than max_running, {config.max_running} ({source})",
                           f"write at most {config.max_running - 1}, or raise max_running")
+    levels = [f"memory_{name}_percent" for name in ("warning", "critical", "emergency")]
+    for lower, higher in pairwise(levels):
+        if getattr(config, lower) >= getattr(config, higher):
+            given = places.get(higher) or places[lower]
+            raise ConfigError(given.where, f"{lower} = {getattr(config, lower):g} is not below {higher} = "
+                              f"{getattr(config, higher):g}", "they must rise: warning, critical, emergency")
 
 
 def _preloaded(config: Config, env: Mapping[str, str]) -> Config:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from control.settings import MODEL_TABLES, SECTIONS, ModelSettings, Setting, check, from_text, remedy, settings_of
+from control.setting_rules import Setting, check, from_text, remedy
+from control.settings import MODEL_TABLES, SECTIONS, ModelSettings, settings_of
 from control.toml_text import TomlFile, dotted, shown
 
 NAME_MAX_CHARS = 128  # longer ones are not compared with ours
@@ -55,7 +56,7 @@ def read_table(file: TomlFile, keys: tuple[str, ...], subtables: Iterable[str] =
 
 
 def read_sections(file: TomlFile | None, env: Mapping[str, str], cwd: Path) -> tuple[dict, dict[str, Place]]:
-    """The values given in [server], [limits] and [control] and, over them, in variables; and where each was given.
+    """The values given in the sections of the file and, over them, in variables; and where each was given.
 
     Raises:
         ConfigError: also for a table at the top of the file that there is not.

@@ -3,51 +3,25 @@
 The field of a class below *is* the declaration. From it come the attribute that code reads, the check of a value in
 `warden.toml`, the environment variables, the text of error messages and `warden.example.toml`; nothing is repeated.
 
-Variables: each setting of [server], [limits] and [control] can be set by WARDEN_<NAME IN CAPITALS>; `also` names
+Variables: each setting of [server], [limits], [control] and [memory] can be set by WARDEN_<NAME IN CAPITALS>; `also` names
 variables of Ollama and of the system people come from that mean the same. Settings of a model have none, because a
 variable could not say which model it means; `preload` is the exception, its variables list the models.
 
-What this refuses: a number outside its limits (NaN too), a value of another type (a quoted number, 5.0 for 5), a list
-or a text without end. Reading the file, and what two settings must agree on, is `control/config.py`. Pure.
+How a value is checked is `control/setting_rules.py`; reading the file, and what two settings must agree on, is
+`control/config.py`. Pure.
 """
 
 import ipaddress
 import re
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cache
-from typing import NamedTuple
 
-from control.toml_text import shown, toml
+from control.keep_alive import parse_keep_alive
+from control.setting_rules import MIB, Setting, described, setting
+from control.toml_text import toml
 
-TEXT_MAX_CHARS = 4096
-LIST_MAX_ITEMS = 64
-MIB = 1024 * 1024
 DAY_S = 86_400
-UNITS = {"_per_s": "", "_s": " of seconds", "_bytes": " of bytes"}
-
-
-class Setting(NamedTuple):
-    """One declaration. `example` is shown where the default would teach nothing (a path)."""
-
-    key: str
-    kind: type  # int, float, bool, str or tuple (of texts)
-    default: object
-    why: str
-    low: float
-    high: float
-    choices: tuple[str, ...]
-    variables: tuple[str, ...]  # first one wins
-    refuse: Callable[[str], str] | None  # what is wrong with this text; "" if nothing is
-    example: object
-
-
-def setting(default, why: str, low: float = 0, high: float = 0, *, choices=(), also=(), refuse=None, example=None):
-    """Declare a setting as a field of a frozen dataclass."""
-    rule = {"why": why, "low": low, "high": high, "choices": choices, "also": also, "refuse": refuse}
-    return field(default=default, metadata={**rule, "example": example})
-
 
 def refuse_open_address(host: str) -> str:
     """Only this machine's own addresses: there are no API keys yet that could guard a port others can reach."""
@@ -56,6 +30,15 @@ def refuse_open_address(host: str) -> str:
     except ValueError:
         return "is not an address of this machine, such as 127.0.0.1, ::1 or localhost"
     return "" if own else "can be reached by other machines, and this version has no API keys to guard it"
+
+
+def refuse_keep_alive(text: str) -> str:
+    """A duration as Ollama writes it; "" leaves it to the next wider setting."""
+    try:
+        parse_keep_alive(text or "0")
+    except ValueError as problem:
+        return str(problem)
+    return ""
 
 
 def refuse_host_name(host: str) -> str:
@@ -121,6 +104,37 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Who stays loaded and who makes room. Sizes are GiB (1024 MiB)."""
+
+    memory_budget_gb: float = setting(
+        0.0, "What all models together may take. 0: what the GPU is recommended to use, or the machine's memory less a "
+        "tenth, whichever is smaller.", 0, 1024)
+    memory_warning_percent: float = setting(
+        85.0, "From this much used memory on, idle models are unloaded but for the most useful one.", 1, 100,
+        also=("MLX_MEMORY_WARNING_PERCENT",))
+    memory_critical_percent: float = setting(
+        95.0, "From here on every idle model is unloaded and nothing is loaded.", 1, 100,
+        also=("MLX_MEMORY_CRITICAL_PERCENT",))
+    memory_emergency_percent: float = setting(
+        98.0, "From here on medium and low requests are refused besides.", 1, 100)
+    preload_below_percent: float = setting(
+        70.0, "Models are preloaded only while less memory than this is used.", 1, 100)
+    keep_alive: str = setting(
+        "5m", "How long a model stays loaded after its last answer: seconds, or a duration such as 10m or 24h; 0 unloads "
+        "it as soon as it is idle, -1 keeps it. A request may ask for another time.",
+        also=("OLLAMA_KEEP_ALIVE",), refuse=refuse_keep_alive)
+    keep_alive_max: str = setting(
+        "-1", "The longest time that a request may ask for. -1: any.", refuse=refuse_keep_alive)
+    grace_s: float = setting(
+        30.0, "A model that was used this recently is not unloaded for others, unless they are of a higher class or have "
+        "waited this long, or memory is critical.", 0, DAY_S)
+    min_residency_s: float = setting(
+        20.0, "A model that was loaded this recently is not unloaded for others, so that two that do not fit together "
+        "take turns and do not spend their time on loading.", 0, DAY_S)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     """One model of up to 64. A name with dot, colon or slash needs quotes; with and without ":latest" is the same."""
 
@@ -140,6 +154,13 @@ class ModelSettings:
     preload: bool = setting(
         False, "Load this model at start and not at the first request. The variables list the names of the models to "
         "load, separated by commas, and replace what the file says.", also=("WARDEN_PRELOAD", "MLX_PRELOAD_MODELS"))
+    pinned: bool = setting(False, "Never unload this model, whoever needs the memory.")
+    keep_alive: str = setting(
+        "", "How long this model stays loaded after its last answer, as in [memory]. Empty: what [memory] says.",
+        refuse=refuse_keep_alive)
+    memory_gb: float = setting(
+        0.0, "What this model may take. 0: worked out from its weights, batch and context, and measured once it has "
+        "run.", 0, 1024)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +189,7 @@ class EchoConfig:
     hang_in_load: bool = setting(False, "Never finish loading.")
 
 
-SECTIONS = {"server": Server, "limits": Limits, "control": Control}
+SECTIONS = {"server": Server, "limits": Limits, "control": Control, "memory": Memory}
 MODEL_TABLES = {"sampling": SamplingSettings, "echo": EchoConfig}
 
 
@@ -183,77 +204,6 @@ def settings_of(cls: type) -> dict[str, Setting]:
             kind = tuple if item.type == tuple[str, ...] else item.type
             found[item.name] = Setting(item.name, kind, item.default, variables=own + rule.pop("also"), **rule)
     return found
-
-
-def described(item: Setting) -> str:
-    """What a value of this setting must be, for "must be ..."."""
-    if item.choices:
-        return " or ".join(map(toml, item.choices))
-    if item.kind in (int, float):
-        noun = "a whole number" if item.kind is int else "a number"
-        unit = next((unit for end, unit in UNITS.items() if item.key.endswith(end)), "")
-        return f"{noun}{unit} from {item.low:.12g} to {item.high:.12g}"
-    return {bool: "true or false", str: "a text in quotes", tuple: "a list of texts"}[item.kind]
-
-
-def check(item: Setting, value: object) -> object:
-    """The value as the code gets it (a float for 5 where a number is asked, a tuple for a list).
-
-    Raises:
-        ValueError: half a sentence that says what is wrong with it.
-    """
-    wrong = ValueError(f"must be {described(item)}, not {shown(value)}")
-    if item.kind is tuple:
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise wrong
-        if len(value) > LIST_MAX_ITEMS:
-            raise ValueError(f"has {len(value)} entries; the limit is {LIST_MAX_ITEMS}")
-        return tuple(_check_text(item, text) for text in value)
-    fits = type(value) is item.kind or (item.kind is float and type(value) is int)
-    if fits and item.kind in (int, float):
-        fits = item.low <= value <= item.high  # of NaN both are false
-    if not fits or (item.choices and value not in item.choices):
-        raise wrong
-    return _check_text(item, value) if item.kind is str else item.kind(value)
-
-
-def _check_text(item: Setting, text: str) -> str:
-    if len(text) > TEXT_MAX_CHARS:
-        raise ValueError(f"is {len(text)} characters long; the limit is {TEXT_MAX_CHARS}")
-    problem = item.refuse(text) if item.refuse else ""
-    if problem:
-        raise ValueError(f"{shown(text)} {problem}")
-    return text
-
-
-def from_text(item: Setting, text: str) -> object:
-    """What the text of a variable stands for, not yet checked; the text itself if it cannot be one."""
-    if item.kind is tuple:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    if item.kind is bool:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    try:
-        return item.kind(text) if item.kind in (int, float) else text
-    except ValueError:
-        return text
-
-
-def remedy(item: Setting, value: object, variable: str = "") -> str:
-    """What to write instead of a value that `check` refused: the value mended if that is clear, else an example."""
-    mended = from_text(item, value) if isinstance(value, str) else value
-    if item.kind is int and isinstance(value, float) and value.is_integer():
-        mended = int(value)
-    try:
-        check(item, mended)
-        return f"write {item.key} = {toml(mended)}"
-    except ValueError:
-        example = item.example if item.example is not None else item.default
-    if example in ("", ()):
-        return f"correct it or unset {variable}" if variable else f"correct it or leave {item.key} out"
-    if variable:
-        text = ",".join(example) if item.kind is tuple else example
-        return f"set for example {variable}={text} or unset it"
-    return f"write for example {item.key} = {toml(example)}"
 
 
 def example_toml() -> str:

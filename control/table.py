@@ -33,26 +33,33 @@ from control.table_layout import (
     LAYOUTS,
     ROW_BYTES,
     ROWS,
+    RecordLayout,
+    VersionDiffers,
+    decode_header,
+    encode_header,
+    record_text,
+    slug_words,
+    text_words,
+)
+from control.table_records import (
+    FOREVER,
     WORD_BYTES,
+    ControlWarning,
     ControlWords,
     GatewayWords,
-    RecordLayout,
     Row,
     RowControl,
     RowGateway,
     RowName,
+    RowReason,
     RowWorker,
     Snapshot,
-    VersionDiffers,
-    decode_header,
-    encode_header,
-    slug_text,
-    slug_words,
 )
 from control.table_writer import RecordWriter
 
-__all__ = ["ROWS", "ControlWords", "GatewayWords", "RecordWriter", "Row", "RowControl", "RowGateway", "RowName",
-           "RowWorker", "Snapshot", "Table", "TableRefused"]
+__all__ = ["FOREVER", "ROWS", "ControlWarning", "ControlWords", "GatewayWords", "RecordWriter", "Row", "RowControl",
+           "RowGateway", "RowName", "RowReason", "RowWorker", "Snapshot", "Table", "TableRefused", "record_text",
+           "text_words"]
 
 READ_RETRIES = 8
 UNWRITTEN = bytes(WORD_BYTES)
@@ -60,7 +67,7 @@ UNNAMED = bytes(BLOCK_BYTES)
 START = "start the stack with `warden up`"
 RENEW = "run `warden ctl restart control`: control puts a new one in its place"
 SAME_VERSION = "run `warden down`, then `warden up`, so that every process is of the same version"
-NAME = LAYOUTS[RowName]
+NAME, REASON, WARNING = LAYOUTS[RowName], LAYOUTS[RowReason], LAYOUTS[ControlWarning]
 ABOUT_ROW = tuple(LAYOUTS[kind] for kind in (RowControl, RowGateway, RowWorker))
 ABOUT_ALL = tuple(LAYOUTS[kind] for kind in (ControlWords, GatewayWords))
 K = TypeVar("K")
@@ -154,10 +161,12 @@ class Table:
             base = index * ROW_BYTES
             name_at = NAME.first_byte + base
             if data[name_at:name_at + BLOCK_BYTES] != UNNAMED:
-                rows.append(Row(index, slug_text(self._pick(data, NAME, name_at)),
-                                *[self._pick(data, layout, layout.first_byte + base) for layout in ABOUT_ROW]))
+                records = [self._pick(data, layout, layout.first_byte + base) for layout in ABOUT_ROW]
+                reason = self._pick(data, REASON, REASON.first_byte + base)
+                rows.append(Row(index, record_text(self._pick(data, NAME, name_at)), *records, record_text(reason)))
         control, gateway = (self._pick(data, layout, layout.first_byte) for layout in ABOUT_ALL)
-        return Snapshot(self.boot_id, control, gateway, tuple(rows))
+        warning = record_text(self._pick(data, WARNING, WARNING.first_byte))
+        return Snapshot(self.boot_id, control, gateway, tuple(rows), warning)
 
     def name_row(self, index: int, slug: str) -> None:
         """control: give the row to the model `slug`. Raises ValueError for a bad slug, or one that has a row."""

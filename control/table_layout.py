@@ -9,8 +9,9 @@ of the machine. A *record* is one or more whole blocks with exactly one writer:
     words 1..   the named words of its kind, in the order of the NamedTuple, then unused words, all 0
     last word   CRC-32 of every byte before it, sequence and unused words included
 
-The file is the header block, `ControlWords`, `GatewayWords`, and then for each of `ROWS` rows `RowName`, `RowControl`,
-`RowGateway`, `RowWorker`. Whoever changes a name, an order or a size here raises `LAYOUT_VERSION`.
+The file is the header block, `ControlWords`, `ControlWarning`, `GatewayWords`, and then for each of `ROWS` rows
+`RowName`, `RowControl`, `RowReason`, `RowGateway`, `RowWorker` (`control/table_records.py` says what they mean). Whoever
+changes a name, an order or a size raises `LAYOUT_VERSION`.
 
 Guarantee: `RecordLayout.decode` gives the words of one whole write, or None. A record caught in mid-write, damaged in
 any byte, or never written is None, and None means *unknown*, which means "do not terminate". The CRC alone carries
@@ -21,130 +22,28 @@ Pure: bytes come in, values go out.
 
 import struct
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 from zlib import crc32
 
-from control.states import CONTROL_PHASES, Phase, effective_phase, is_fresh
+from control.table_records import (
+    SLUG_MAX_BYTES,
+    WORD_BYTES,
+    ControlWarning,
+    ControlWords,
+    GatewayWords,
+    RowControl,
+    RowGateway,
+    RowName,
+    RowReason,
+    RowWorker,
+)
 
 MAGIC = 0x57415244454E5442  # "WARDENTB"; reads as another number on a machine of the other byte order
-LAYOUT_VERSION = 1
-SUPERVISORD_STALE_NS = 10_000_000_000
+LAYOUT_VERSION = 2
 ROWS = 64
-WORD_BYTES = 8
 BLOCK_BYTES = 128
-SLUG_MAX_BYTES = 96
-
-
-class ControlWords(NamedTuple):
-    """control about itself. `overload` and `spill` are one bit per class; times are monotonic nanoseconds.
-
-    `supervisord_at_ns`: when the newest list of processes was asked of supervisord; 0: none yet.
-    """
-
-    epoch: int
-    heartbeat_ns: int
-    pid: int
-    pressure_permille: int
-    overload: int
-    spill: int
-    supervisord_at_ns: int
-
-    @property
-    def supervisord_is_silent(self) -> bool:
-        """control has asked it in vain for SUPERVISORD_STALE_NS. Says nothing while control itself is silent."""
-        return bool(self.supervisord_at_ns) and self.heartbeat_ns - self.supervisord_at_ns > SUPERVISORD_STALE_NS
-
-
-class GatewayWords(NamedTuple):
-    """gateway about all models together; counters start at 0 in each gateway epoch."""
-
-    epoch: int
-    heartbeat_ns: int
-    pid: int
-    running_high: int
-    running_medium: int
-    running_low: int
-    paused_high: int
-    paused_medium: int
-    paused_low: int
-    queued_high: int
-    queued_medium: int
-    queued_low: int
-    admitted_high: int
-    admitted_medium: int
-    admitted_low: int
-    finished: int
-    failed: int
-    cancelled: int
-    rejected: int
-    displaced: int
-    expired: int
-    retried: int
-    dropped_frames: int
-
-
-RowName = NamedTuple("RowName", [(f"text_{word}", int) for word in range(SLUG_MAX_BYTES // WORD_BYTES)])
-RowName.__doc__ = "control: the slug of the row's model, as UTF-8 filled up with zero bytes."
-
-
-class RowControl(NamedTuple):
-    """control about the model's process. `phase` is one of CONTROL_PHASES."""
-
-    incarnation: int
-    phase: int
-    pid: int
-    start_time_us: int
-    fence_id: int
-    fence_cleared: int
-    share_bytes: int
-    load_id: int
-    load_deadline_ns: int
-    backoff_until_ns: int
-    crashes: int
-    loads: int
-    starts: int
-
-
-class RowGateway(NamedTuple):
-    """gateway about the model; counters start at 0 in each (epoch, incarnation)."""
-
-    epoch: int
-    incarnation: int
-    gate: int
-    fence_seen: int
-    dispatched: int
-    finished: int
-    paused: int
-    waiting_high: int
-    waiting_medium: int
-    waiting_low: int
-    oldest_wait_since_ns: int
-    last_dispatch_ns: int
-    use_count: int
-
-
-class RowWorker(NamedTuple):
-    """The worker of that incarnation about itself. `phase` is one of WORKER_PHASES."""
-
-    incarnation: int
-    phase: int
-    accepted: int
-    finished: int
-    active: int
-    load_progress_permille: int
-    tokens_out: int
-    mlx_active_bytes: int
-    mlx_peak_bytes: int
-    mlx_cache_bytes: int
-    footprint_bytes: int
-    heartbeat_ns: int
-    progress_ns: int
-    steps: int
-    load_ms: int
-    context_length: int
-    batch_max: int
-    pid: int
-    gateway_epoch: int
+CUT = b"..."
+T = TypeVar("T")
 
 
 class RecordLayout:
@@ -178,22 +77,23 @@ class RecordLayout:
         return tuple.__new__(self.kind, words[1:-1])  # as kind._make does, without counting what the format counted
 
 
-def _layouts() -> tuple[dict[type, RecordLayout], int]:
-    """Every kind one after another, and the size of a row in bytes."""
-    layouts = {ControlWords: RecordLayout(ControlWords, BLOCK_BYTES, 1, per_row=False),
-               GatewayWords: RecordLayout(GatewayWords, 2 * BLOCK_BYTES, 2, per_row=False)}
-    first_byte = rows_at = 4 * BLOCK_BYTES
-    for kind, blocks in ((RowName, 1), (RowControl, 1), (RowGateway, 1), (RowWorker, 2)):
-        layouts[kind] = RecordLayout(kind, first_byte, blocks, per_row=True)
-        first_byte += blocks * BLOCK_BYTES
-    return layouts, first_byte - rows_at
+def _layouts() -> tuple[dict[type, RecordLayout], int, int]:
+    """Every kind one after another, where the rows begin, and the size of a row in bytes."""
+    layouts, at = {}, BLOCK_BYTES
+    for kind, blocks in ((ControlWords, 2), (ControlWarning, 4), (GatewayWords, 2)):
+        layouts[kind] = RecordLayout(kind, at, blocks, per_row=False)
+        at += blocks * BLOCK_BYTES
+    rows_at = at
+    for kind, blocks in ((RowName, 1), (RowControl, 2), (RowReason, 2), (RowGateway, 2), (RowWorker, 2)):
+        layouts[kind] = RecordLayout(kind, at, blocks, per_row=True)
+        at += blocks * BLOCK_BYTES
+    return layouts, rows_at, at - rows_at
 
 
-LAYOUTS, ROW_BYTES = _layouts()
-FILE_BYTES = 4 * BLOCK_BYTES + ROWS * ROW_BYTES
+LAYOUTS, ROWS_AT, ROW_BYTES = _layouts()
+FILE_BYTES = ROWS_AT + ROWS * ROW_BYTES
 
 _HEADER = struct.Struct("=5Q80xQ")  # magic, layout version, boot id, rows, file size in bytes, unused, CRC-32
-_SLUG = struct.Struct(f"={SLUG_MAX_BYTES // WORD_BYTES}Q")
 
 
 class VersionDiffers(ValueError):
@@ -227,52 +127,21 @@ def slug_words(slug: str) -> RowName:
     text = slug.encode()
     if not 0 < len(text) <= SLUG_MAX_BYTES or 0 in text:
         raise ValueError(f"slug {slug!r}: not 1 to {SLUG_MAX_BYTES} bytes of UTF-8 without a zero byte; shorten it")
-    return RowName._make(_SLUG.unpack(text.ljust(SLUG_MAX_BYTES, b"\0")))
+    return text_words(RowName, slug)
 
 
-@lru_cache(maxsize=2 * ROWS)
-def slug_text(words: RowName | None) -> str:
-    """The slug, or "" if the record cannot be read."""
-    return _SLUG.pack(*words).rstrip(b"\0").decode(errors="replace") if words else ""
+def text_words(kind: type[T], text: str) -> T:
+    """A text record; what is longer than it is cut between two characters and marked."""
+    words = len(kind._fields)
+    data = text.replace("\0", " ").encode(errors="replace")
+    if len(data) > words * WORD_BYTES:
+        data = data[:words * WORD_BYTES - len(CUT)].decode(errors="ignore").encode() + CUT
+    return kind._make(struct.unpack(f"={words}Q", data.ljust(words * WORD_BYTES, b"\0")))
 
 
-class Row(NamedTuple):
-    """One model as the table shows it; a record that cannot be read is None, a name that cannot be read is ""."""
-
-    index: int
-    name: str
-    control: RowControl | None
-    gateway: RowGateway | None
-    worker: RowWorker | None
-
-    def phase(self, now_ns: int) -> Phase | None:
-        """The effective phase; None (unknown) if control's record is unreadable or the worker it trusts is silent."""
-        control, worker = self.control, self.worker
-        if control is None or control.phase not in CONTROL_PHASES:
-            return None
-        same = worker is not None and worker.incarnation == control.incarnation
-        if control.phase == Phase.ALIVE and same and not self.worker_is_fresh(now_ns):
-            return None
-        return effective_phase(control.phase, worker.phase if same else 0, same_incarnation=same)
-
-    def worker_is_fresh(self, now_ns: int) -> bool:
-        """Is the worker's record of control's incarnation, with a heartbeat within HEARTBEAT_STALE_NS of `now_ns`?
-
-        A heartbeat that far in the future is left over from before a reboot, so it is not fresh either.
-        """
-        if self.control is None or self.worker is None or self.worker.incarnation != self.control.incarnation:
-            return False
-        return is_fresh(self.worker.heartbeat_ns, now_ns)
+@lru_cache(maxsize=4 * ROWS)
+def record_text(words: tuple[int, ...] | None) -> str:
+    """The text of a text record, or "" if the record cannot be read."""
+    return struct.pack(f"={len(words)}Q", *words).rstrip(b"\0").decode(errors="replace") if words else ""
 
 
-class Snapshot(NamedTuple):
-    """The whole table at about one moment: each record is whole, two records may be of different moments.
-
-    `rows` are the named ones, in the order of their index. A row whose name is damaged is listed with name "", so that
-    nobody takes it for a free one.
-    """
-
-    boot_id: int
-    control: ControlWords | None
-    gateway: GatewayWords | None
-    rows: tuple[Row, ...]

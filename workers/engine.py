@@ -46,10 +46,22 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
-    """What is known once a model is loaded. `context_length` in tokens."""
+    """What is known once a model is loaded. `context_length`: the longest prompt and answer together that fit."""
 
     context_length: int
     vocabulary: int
+
+
+class LoadPlan(msgspec.Struct, frozen=True):
+    """What a model is loaded into. Bytes of the whole process; 0 is "not limited" or, for tokens and rows, "as
+    configured". A batch of `batch_max` rows of `row_tokens` each fits into the share.
+    """
+
+    share_bytes: int = 0
+    runtime_bytes: int = 0
+    batch_max: int = 0
+    context_length: int = 0
+    row_tokens: int = 0
 
 
 class MemoryFacts(msgspec.Struct, frozen=True):
@@ -58,6 +70,7 @@ class MemoryFacts(msgspec.Struct, frozen=True):
     active_bytes: int = 0
     peak_bytes: int = 0
     cache_bytes: int = 0
+    device_bytes: int = 0  # what the GPU is recommended to use for all processes; 0: no GPU, or not known yet
 
 
 class JobRefused(Exception):
@@ -77,7 +90,7 @@ class Engine(Protocol):
     def prepare(self) -> None:
         """Import what takes long, so that `load` pays for weights only. Called once, while EMPTY."""
 
-    def load(self, on_progress: Callable[[float], None]) -> ModelFacts:
+    def load(self, on_progress: Callable[[float], None], plan: LoadPlan = LoadPlan()) -> ModelFacts:
         """Read the model and warm it up with one token. `on_progress` takes 0..1."""
 
     def add(self, job: EngineJob) -> None: ...
@@ -91,5 +104,8 @@ class Engine(Protocol):
     def active(self) -> int: ...
 
     def memory(self) -> MemoryFacts: ...
+
+    def trim(self) -> None:
+        """Give back what is only kept for speed. Answers are not touched."""
 
     def close(self) -> None: ...

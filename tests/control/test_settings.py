@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from control.config_tables import TABLES
+from control.setting_rules import check, described, from_text, remedy
 from control.settings import (
     SECTIONS,
     Control,
@@ -14,11 +15,7 @@ from control.settings import (
     ModelSettings,
     SamplingSettings,
     Server,
-    check,
-    described,
     example_toml,
-    from_text,
-    remedy,
     settings_of,
 )
 from tests.support.toml_files import Place, make_cached
