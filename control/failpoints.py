@@ -1,13 +1,15 @@
 """Failpoints: places with names where a test can stop or kill this very process, before and after it writes or sends.
 
 Off unless WARDEN_FAILPOINTS names a directory, which only tests do. A failpoint `x` acts when that directory holds a
-file `x`; the file is taken away first, so it acts once, and its text says what happens:
+file `x`, whose text says what happens:
 
     kill            SIGKILL to this process
     stop            SIGSTOP to this process; the test continues it
     fail            `Failpoint` is raised
 
-A directory and not a list, so that a test can arm a process that runs. A file `x.hit` tells the test that it acted.
+A directory and not a list, so that a test can arm a process that runs; by a rename, so that nobody reads half a word.
+The file is renamed to `x.hit` first: that takes it away, so it acts once, in one process, and tells the test so. A
+process that passes unarmed failpoints pays for one system call each, and for nothing at all without the variable.
 """
 
 import os
@@ -15,6 +17,7 @@ import signal
 from pathlib import Path
 
 DIRECTORY = os.environ.get("WARDEN_FAILPOINTS", "")
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
 class Failpoint(Exception):
@@ -22,16 +25,15 @@ class Failpoint(Exception):
 
 
 def failpoint(name: str) -> None:
-    """Do what the test has armed for `name`, if anything. Raises: Failpoint."""
+    """Do what the test has armed for `name`, if anything. Raises: Failpoint; also for a text that is no action."""
     if not DIRECTORY:
         return
-    armed = Path(DIRECTORY, name)
+    hit = Path(DIRECTORY, f"{name}.hit")
     try:
-        action = armed.read_text().strip()
-        armed.unlink()
+        os.rename(Path(DIRECTORY, name), hit)
     except FileNotFoundError:
         return
-    armed.with_name(f"{name}.hit").touch()
-    if action == "fail":
-        raise Failpoint(name)
-    os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[action])
+    action = hit.read_text().strip()
+    if action not in SIGNALS:
+        raise Failpoint(name if action == "fail" else f"{name}: {action!r} is no action; write kill, stop or fail")
+    os.kill(os.getpid(), SIGNALS[action])

@@ -9,13 +9,14 @@ soon as it is idle". A time that is over makes a model the first to go; it never
 """
 
 import re
-from math import inf, isfinite
+from math import inf, isfinite, nan
 
 UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 PLAIN = re.compile(rf"[-+]?{NUMBER}")
 PART = re.compile(rf"({NUMBER})(ns|us|µs|μs|ms|s|m|h)")
 DURATION = re.compile(rf"[-+]?(?:{PART.pattern})+")
+TEXT_MAX_CHARS = 100
 SHOWN_MAX_CHARS = 40
 
 
@@ -25,20 +26,27 @@ def parse_keep_alive(given: float | str) -> float:
     Raises:
         ValueError: half a sentence that says what is wrong with it.
     """
-    if isinstance(given, str):
-        text = given.strip()
-        if PLAIN.fullmatch(text):
-            seconds = float(text)
-        elif DURATION.fullmatch(text):
-            seconds = sum(float(number) * UNIT_S[unit] for number, unit in PART.findall(text))
-            seconds = -seconds if text.startswith("-") and seconds else seconds
-        else:
-            raise ValueError(f"{given[:SHOWN_MAX_CHARS]!r} is no time; give seconds, or a duration such as \"5m\"")
-    else:
-        seconds = float(given)
-    if not isfinite(seconds):
-        raise ValueError(f"{given!r} is no time; a negative number keeps the model for ever")
-    return inf if seconds < 0 else seconds
+    seconds = _seconds(given.strip()) if isinstance(given, str) else given
+    try:
+        if isfinite(seconds):
+            return inf if seconds < 0 else float(seconds)
+    except OverflowError:
+        pass  # a whole number that is larger than any float
+    shown = repr(given[:SHOWN_MAX_CHARS]) if isinstance(given, str) else "this number"
+    raise ValueError(f"{shown} is no time; give seconds, or a duration such as \"5m\"; a "
+                     "negative number keeps the model for ever")
+
+
+def _seconds(text: str) -> float:
+    """What the text says; nan if it says no time."""
+    if len(text) > TEXT_MAX_CHARS:
+        return nan
+    if PLAIN.fullmatch(text):
+        return float(text)
+    if not DURATION.fullmatch(text):
+        return nan
+    seconds = sum(float(number) * UNIT_S[unit] for number, unit in PART.findall(text))
+    return -seconds if text.startswith("-") else seconds
 
 
 def choose_keep_alive_s(asked_s: float | None, model: str, server: str, cap: str) -> float:

@@ -1,26 +1,43 @@
-"""Who is loaded or started next: one decision at a time, from facts, with its reason.
+"""Who is started or loaded next, and for whom room is made: one decision at a time, from facts, with its reason.
 
 The rules, in order
-1. One load at a time: while one is under way nothing else is loaded.
-2. Models that somebody wants go by the highest class that waits, then by the oldest wait. A model wanted without a
-   request (preload, or an operator's start) comes after all requests.
-3. The first of them is served alone: loaded if its process is EMPTY, started if it has none, waited for while it
-   starts. A model in backoff is passed over until its time has come.
-4. If nobody wants anything, `prewarm` processes are kept EMPTY, so that the next cold request pays for reading
-   weights and not for starting Python: the most recently used model first, then in configured order.
+1. While memory is CRITICAL or worse nothing is started, loaded or made room for. What leaves then leaves for the
+   answers in flight, and a load would take just that memory.
+2. One load at a time: while one is under way nothing else is started or loaded. Room may be made meanwhile.
+3. Models that somebody wants go by the highest class that waits, then by the oldest wait. An operator's wish counts as
+   one waiter of class MEDIUM. What could never get its room (`could_fit`) is passed over, so that it blocks nobody, and
+   so is a model in backoff until its time has come.
+4. The first of them, the *head*, is served before all others: its process is started as soon as a process without a
+   model fits; it is loaded as soon as it fits; until then room is made for it.
+5. While the head waits for room, the next one that fits into what will be left when the head has its room
+   (`choose_beside`) is started or loaded, so that one big model does not idle a machine. Nobody takes what the head
+   waits for, so that small models do not starve a big one.
+6. If nobody waits, models to preload go in configured order, only while `preload_allowed`, and only if they fit as it
+   is: nobody is evicted for them.
+7. Then, while memory is NORMAL, `prewarm` processes are kept EMPTY if they fit, so that the next cold request pays for
+   reading weights and not for starting Python: the most recently used model first, then in configured order.
 
-Whether a load *fits* is asked elsewhere; whatever is decided here terminates nothing. Pure.
+Who goes to make room is `control/eviction.py`; whatever is decided here terminates nothing. Pure.
 """
 
+from math import inf
 from typing import NamedTuple
 
-from control.states import Phase
+from control.pressure_level import Level
+from control.states import Phase, Priority
 
-WAITING_TO_START = (Phase.DOWN,)
+PRELOAD = "preload"
+NOBODY_WAITS = len(Priority)
 
 
 class Facts(NamedTuple):
-    """One row as the choice sees it. `waiting` counts by class; times are monotonic seconds, None = never."""
+    """One row as the choice sees it, in configured order. Times are monotonic seconds, None = never.
+
+    `phase` is STOPPING for a row whose stop is outstanding. `waiting` counts by class. `wanted_by` names who wants it
+    besides, since `wanted_at`. `needs_bytes` is the least that loading it takes beyond what its process counts for
+    already, `start_bytes` what a process without a model counts for. `could_fit`: it would, if all went who ever can
+    (`eviction.most_room`).
+    """
 
     slug: str
     phase: Phase
@@ -28,7 +45,24 @@ class Facts(NamedTuple):
     waiting: tuple[int, int, int]
     oldest_wait: float | None
     wanted_by: str
+    wanted_at: float
     last_used: float
+    needs_bytes: int
+    start_bytes: int
+    could_fit: bool = True
+
+    @property
+    def can_come(self) -> bool:
+        """It is neither loaded nor on its way in or out, and would fit somehow."""
+        return self.phase in (Phase.EMPTY, Phase.DOWN, Phase.STARTING) and not self.loading and self.could_fit
+
+
+class Room(NamedTuple):
+    """`free_bytes` may be given out now; may be negative."""
+
+    free_bytes: int
+    level: Level
+    preload_allowed: bool
 
 
 class Start(NamedTuple):
@@ -37,7 +71,20 @@ class Start(NamedTuple):
 
 
 class Load(NamedTuple):
+    """`room_bytes`: the most it may be given beyond what its process counts for already."""
+
     slug: str
+    reason: str
+    room_bytes: int
+
+
+class MakeRoom(NamedTuple):
+    """The head does not fit; the fields are those of an `eviction.Demand`. `since` inf: it has not waited yet."""
+
+    slug: str
+    bytes: int
+    priority: int
+    since: float
     reason: str
 
 
@@ -45,53 +92,83 @@ class Nothing(NamedTuple):
     reason: str
 
 
-Choice = Start | Load | Nothing
-CLASSES = ("HIGH", "MEDIUM", "LOW")
+Choice = Start | Load | MakeRoom | Nothing
 
 
-def choose_next(rows: list[Facts], prewarm: int) -> Choice:
+def choose_next(rows: list[Facts], prewarm: int, room: Room) -> Choice:
     """The next thing to do; `Nothing` says why there is none."""
-    under_way = [row.slug for row in rows if row.loading]
+    if room.level >= Level.CRITICAL:
+        return Nothing(f"memory is at level {room.level.name}: nothing is loaded")  # 1
+    under_way = next((row.slug for row in rows if row.loading), "")
+    for head in wanted(rows)[:1]:  # 4
+        if head.phase is Phase.DOWN and head.start_bytes <= room.free_bytes and not under_way:
+            return Start(head.slug, why_wanted(head))
+        if head.needs_bytes > room.free_bytes:
+            return MakeRoom(head.slug, head.needs_bytes, *urgency(head), why_wanted(head))
+        return Nothing(f"{under_way} is loading") if under_way else _bring(head, room.free_bytes)  # 2
     if under_way:
-        return Nothing(f"{under_way[0]} is loading")  # 1
-    wanted = sorted((row for row in rows if is_wanted(row)), key=urgency)  # 2
-    for row in wanted:  # 3
-        if row.phase is Phase.EMPTY:
-            return Load(row.slug, why_wanted(row))
-        if row.phase in WAITING_TO_START:
+        return Nothing(f"{under_way} is loading")  # 2
+    for row in rows:
+        if row.wanted_by == PRELOAD and row.can_come and room.preload_allowed and row.needs_bytes <= room.free_bytes:
+            return _bring(row, room.free_bytes)  # 6
+    return choose_prewarm(rows, prewarm, room)
+
+
+def choose_beside(rows: list[Facts], head: str, room: Room, beside_bytes: int) -> Choice:
+    """Who may come while `head` waits for room (5). `beside_bytes` as `eviction.Evict` and `Wait` give it.
+
+    To be asked only after `choose_next` said `MakeRoom`. Never returns `MakeRoom` itself.
+    """
+    under_way = next((row.slug for row in rows if row.loading), "")
+    if under_way:
+        return Nothing(f"{under_way} is loading")  # 2
+    room_bytes = min(room.free_bytes, beside_bytes)
+    for row in wanted(rows):
+        if row.slug != head and row.needs_bytes <= room_bytes:
+            return _bring(row, room_bytes)
+    return Nothing(f"{head} waits for room, and nobody who waits fits beside it")
+
+
+def _bring(row: Facts, room_bytes: int) -> Choice:
+    """The next step of a model for which there is room."""
+    match row.phase:
+        case Phase.EMPTY:
+            return Load(row.slug, why_wanted(row), room_bytes)
+        case Phase.DOWN:
             return Start(row.slug, why_wanted(row))
-        if row.phase is Phase.STARTING:
-            return Nothing(f"{row.slug} is starting")
-    return choose_prewarm(rows, prewarm)
+    return Nothing(f"{row.slug} is starting")
 
 
-def is_wanted(row: Facts) -> bool:
-    """Somebody wants it, and it is neither loaded nor on its way out."""
-    can_come = row.phase in (Phase.EMPTY, Phase.DOWN, Phase.STARTING)
-    return can_come and (any(row.waiting) or bool(row.wanted_by))
+def wanted(rows: list[Facts]) -> list[Facts]:
+    """Who waits for a model, or asked for it, and could get it: the head first (3)."""
+    return sorted((row for row in rows if row.can_come and urgency(row)[0] < NOBODY_WAITS), key=urgency)
 
 
 def urgency(row: Facts) -> tuple[int, float]:
-    for priority, count in enumerate(row.waiting):
-        if count:
-            return priority, row.oldest_wait or 0.0
-    return len(row.waiting), 0.0
+    """The highest class that waits, and since when; an operator waits in MEDIUM. Nobody: (3, inf)."""
+    since = inf if row.oldest_wait is None else row.oldest_wait
+    waits = [(priority, since) for priority, count in zip(Priority, row.waiting, strict=True) if count]
+    if row.wanted_by not in ("", PRELOAD):
+        waits.append((Priority.MEDIUM, row.wanted_at))
+    return min(waits, default=(NOBODY_WAITS, inf))
 
 
 def why_wanted(row: Facts) -> str:
-    for name, count in zip(CLASSES, row.waiting, strict=True):
+    for priority, count in zip(Priority, row.waiting, strict=True):
         if count:
-            return f"{sum(row.waiting)} waiting, the highest {name}"
+            return f"{sum(row.waiting)} waiting, the highest {priority.name}"
     return f"wanted by {row.wanted_by}"
 
 
-def choose_prewarm(rows: list[Facts], prewarm: int) -> Choice:
-    """Rule 4."""
+def choose_prewarm(rows: list[Facts], prewarm: int, room: Room) -> Choice:
+    """Rule 7."""
     warm = sum(row.phase in (Phase.EMPTY, Phase.STARTING) for row in rows)
     if warm >= prewarm:
-        return Nothing("nobody waits for a model that is not loaded")
-    cold = [row for row in rows if row.phase is Phase.DOWN]
+        return Nothing("nobody waits for a model that could be loaded now")
+    if room.level is not Level.NORMAL:
+        return Nothing("memory is short: no process is started before somebody waits")
+    cold = [row for row in rows if row.phase is Phase.DOWN and row.could_fit and row.start_bytes <= room.free_bytes]
     if not cold:
-        return Nothing("nobody waits, and every model has its process")
+        return Nothing("nobody waits, and no further process fits")
     likeliest = max(cold, key=lambda row: row.last_used)
     return Start(likeliest.slug, "prewarmed: the most recently used" if likeliest.last_used else "prewarmed")

@@ -15,17 +15,36 @@ import msgspec
 import zmq
 
 from control import messages
+from control.adoption import adopt
+from control.budget import ModelFacts, Profile
 from control.config import Config
+from control.disk import Disk
+from control.failpoints import failpoint
 from control.home import Home
+from control.pressure import PressureReader
 from control.process_facts import is_alive
 from control.reconciler import Reconciler
 from control.rows import RowState
 from control.sockets import open_router
 from control.states import is_fresh
 from control.supervisord import SupervisordThread
-from control.table import ROWS, ControlWords, GatewayWords, RowControl, RowGateway, RowWorker, Table, TableRefused
+from control.table import (
+    ROWS,
+    ControlWarning,
+    ControlWords,
+    GatewayWords,
+    RowControl,
+    RowGateway,
+    RowReason,
+    RowWorker,
+    Table,
+    TableRefused,
+    text_words,
+)
 
 TICK_S = 0.1
+ENDING_TICK_S = 0.01  # while a process is on its way out: somebody waits for its memory
+FLOOR_STEP_NS = 1_000_000  # incarnations and fences begin at the wall clock in ms, which no stack can outrun
 FRAMES_PER_TURN_MAX = 256
 NS = 1_000_000_000
 
@@ -42,17 +61,24 @@ class Loop:
         self.stopping = False
         self._table, adopted = take_table(home, {model.slug for model in config.models}, note)
         rows = name_rows(self._table, [model.slug for model in config.models])
-        self._header = self._table.writer(ControlWords)
-        self._rows = {slug: self._table.writer(RowControl, index) for slug, index in rows.items()}
+        self._header, self._warning = self._table.writer(ControlWords), self._table.writer(ControlWarning)
+        self._rows = {slug: (self._table.writer(RowControl, index), self._table.writer(RowReason, index))
+                      for slug, index in rows.items()}
         epoch = max(self._header.get("epoch") + 1, int(time.time()))
         self._header.set(epoch=epoch, pid=os.getpid())
         self._socket = open_router(zmq.Context.instance(), home.endpoint("control"), messages.FRAME_MAX_BYTES)
         self._bell, self._bell_push = socket.socketpair()
         self._bell.setblocking(False)
         self._bell_push.setblocking(False)
-        self.reconciler = Reconciler(config, self, epoch, self._table.boot_id, rows, int(time.time()))
+        self._reasons: dict[str, RowReason] = {}
+        self._warned: ControlWarning | None = None
+        self._disk = Disk(config, home.profiles, note)
+        self._pressure_trouble = ""
+        self.reconciler = Reconciler(config, self, epoch, self._table.boot_id, rows, time.time_ns() // FLOOR_STEP_NS)
+        self._pressure = PressureReader(os.environ, self.reconciler.books.thresholds)
         if adopted:
-            self.reconciler.adopt(self._table.snapshot(), time.monotonic())
+            adopt(self.reconciler, self._table.snapshot(), time.monotonic())
+        self._read_memory(time.monotonic())
         for row in self.reconciler.rows.values():
             self.write_row(row)
         self._beat(time.monotonic())
@@ -61,19 +87,31 @@ class Loop:
     # -- effects ---------------------------------------------------------------------------------------------
 
     def to_peer(self, identity: bytes, message: msgspec.Struct) -> bool:
+        tag = message.__struct_config__.tag
+        failpoint(f"control.send.{tag}.before")
         try:
             self._socket.send_multipart((identity, messages.encode(message)), zmq.DONTWAIT)
         except zmq.ZMQError:
             return False
+        failpoint(f"control.send.{tag}.after")
         return True
 
     def order(self, verb: str, name: str, *args: str) -> None:
         self._supervisord.order(verb, name, *args)
 
     def write_row(self, row: RowState) -> None:
-        writer = self._rows[row.slug]
+        """Failpoints: control.row.PHASE and, with a fence that stands, control.fence.PHASE, before and after."""
+        writer, reason = self._rows[row.slug]
+        name = f"control.{'fence' if row.is_fenced else 'row'}.{row.phase.name}"
+        failpoint(f"{name}.before")
         writer.set(**row.words())
         writer.flush()
+        failpoint(f"{name}.after")
+        text = text_words(RowReason, row.reason)
+        if text != self._reasons.get(row.slug):
+            self._reasons[row.slug] = text
+            reason.set(**text._asdict())
+            reason.flush()
 
     def read_gateway(self, index: int) -> RowGateway | None:
         gateway, words = self._table.read(GatewayWords), self._table.read(RowGateway, index)
@@ -87,6 +125,15 @@ class Loop:
     def is_alive(self, pid: int, start_time_us: int) -> bool:
         return is_alive(pid, start_time_us)
 
+    def read_facts(self, slug: str) -> ModelFacts | str:
+        return self._disk.read_facts(slug)
+
+    def read_profile(self, slug: str) -> Profile | None:
+        return self._disk.read_profile(slug)
+
+    def save_profile(self, slug: str, profile: Profile) -> None:
+        self._disk.save_profile(slug, profile)
+
     # -- turns -----------------------------------------------------------------------------------------------
 
     def _ring(self) -> None:
@@ -95,8 +142,20 @@ class Loop:
             self._bell_push.send(b"\0")
 
     def _beat(self, now: float) -> None:
-        self._header.set(heartbeat_ns=int(now * NS), supervisord_at_ns=int(self.reconciler.processes.read_at * NS))
+        self._header.set(heartbeat_ns=int(now * NS), supervisord_at_ns=int(self.reconciler.processes.read_at * NS),
+                         **self.reconciler.header_words())
         self._header.flush()
+        warning = text_words(ControlWarning, self.reconciler.warning(now))
+        if warning != self._warned:
+            self._warned = warning
+            self._warning.set(**warning._asdict())
+            self._warning.flush()
+
+    def _read_memory(self, now: float) -> None:
+        self.reconciler.books.on_reading(self._pressure.read(now))
+        if self._pressure.trouble != self._pressure_trouble:
+            self._pressure_trouble = self._pressure.trouble
+            self.note("pressure_source", trouble=self._pressure_trouble)
 
     def run(self) -> None:
         """Until TERM. Raises: TableLost."""
@@ -105,19 +164,20 @@ class Loop:
         poller.register(self._bell, zmq.POLLIN)
         next_tick = 0.0
         while not self.stopping:
-            poller.poll(int(TICK_S * 1000))
+            poller.poll(int((ENDING_TICK_S if self.reconciler.somebody_leaves else TICK_S) * 1000))
             now = time.monotonic()
             self._read_frames(now)
             with suppress(BlockingIOError):
                 self._bell.recv(4096)
             for value in self._supervisord.take():
                 self.reconciler.processes.on_supervisord(value, now)
-            if now >= next_tick:
+            if now >= next_tick or self.reconciler.somebody_leaves:
                 next_tick = now + TICK_S
                 if self._table.replaced():
                     raise TableLost  # supervisord starts another control process, and that one makes another table
-                self._beat(now)
+                self._read_memory(now)
                 self.reconciler.on_tick(now)
+                self._beat(now)
 
     def _read_frames(self, now: float) -> None:
         for _ in range(FRAMES_PER_TURN_MAX):

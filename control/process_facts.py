@@ -5,15 +5,19 @@ both come from here. The start time is an identity, compared for equality and no
 clock is set, which `psutil`'s `create_time()` does, so it is not a time of day (on Linux it counts from the boot).
 
 About 20 us to identify a process, 40 us for its state or memory. `psutil` is imported on first use, since that takes
-25 ms, which a command that only reads the table need not pay.
+25 ms, which a command that only reads the table need not pay. What concerns macOS has not been run on a Mac.
 """
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import psutil
+
+STATUS_MAX_BYTES = 16 * 1024
+SIZES_IN_STATUS = re.compile(rb"^(RssAnon|RssShmem|VmRSS):\s+([0-9]+) kB", re.MULTILINE)
 
 
 def process_start_time_us(pid: int) -> int | None:
@@ -35,32 +39,55 @@ def is_alive(pid: int, start_time_us: int) -> bool:
         return False
 
 
-def footprint_bytes(pid: int) -> int | None:
-    """Memory the process has for itself, in bytes; None if it is gone or not ours to look at.
+def footprint_bytes(pid: int, platform: str = sys.platform, library: object = None) -> int | None:
+    """The memory that the end of this process gives back, in bytes; None if it is gone or not ours to look at.
 
-    Linux: resident set size. macOS: the right source is `phys_footprint`, which counts Metal buffers and compressed
-    pages; psutil does not give it, so this is `uss`, or the resident size where we may not see that. This branch has
-    not been run on a Mac.
+    Linux: anonymous pages, and shared memory, which goes too unless somebody else has it. The resident set would count
+    program code and file pages besides, which stay. macOS: `phys_footprint`, which counts Metal buffers; where that is
+    not to be had, psutil's `uss`, or the resident set. `library` stands in for macOS's.
     """
+    if platform == "linux":
+        return _anonymous_bytes(f"/proc/{pid}/status")
+    if platform == "darwin":
+        from control.darwin import phys_footprint_bytes
+
+        try:
+            return phys_footprint_bytes(pid, library)
+        except OSError:
+            pass  # gone or not ours, which psutil tells apart, or a macOS without this call
+    return _unique_bytes(pid)
+
+
+def footprint_self_bytes() -> int:
+    """`footprint_bytes` of this process."""
+    return footprint_bytes(os.getpid()) or 0
+
+
+def _anonymous_bytes(status: str) -> int | None:
+    """From the text that Linux keeps in /proc/PID/status; a zombie has none left and counts 0."""
+    try:
+        with open(status, "rb") as file:
+            kib = dict(SIZES_IN_STATUS.findall(file.read(STATUS_MAX_BYTES)))
+    except OSError:
+        return None
+    if b"RssAnon" in kib:
+        return 1024 * (int(kib[b"RssAnon"]) + int(kib.get(b"RssShmem", 0)))
+    return 1024 * int(kib.get(b"VmRSS", 0))
+
+
+def _unique_bytes(pid: int) -> int | None:
     import psutil
 
     process = _process(pid)
     if process is None:
         return None
     try:
-        if sys.platform == "darwin":
-            try:
-                return process.memory_full_info().uss
-            except psutil.AccessDenied:
-                pass  # another process without our privileges: the resident size is open to all
-        return process.memory_info().rss
+        try:
+            return process.memory_full_info().uss
+        except psutil.AccessDenied:
+            return process.memory_info().rss  # open to all
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
-
-
-def footprint_self_bytes() -> int:
-    """`footprint_bytes` of this process."""
-    return footprint_bytes(os.getpid()) or 0
 
 
 def _process(pid: int) -> "psutil.Process | None":

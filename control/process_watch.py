@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from control.pressure_level import Level
 from control.rows import RowState
 from control.states import WORKER_PHASES, Phase
 from control.supervisord import Facts, Fault, OrderDone, ProcessFact, ProcessState, SupervisordFault
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 PROGRAM = "worker-"
+OUT_OF_MEMORY = "out of memory"  # how a worker begins its last words when it was that
 HAS_PID = (ProcessState.STARTING, ProcessState.RUNNING, ProcessState.STOPPING)
 
 
@@ -40,7 +42,19 @@ class ProcessWatch:
             row = self.r.rows.get(name.removeprefix(PROGRAM)) if name.startswith(PROGRAM) else None
             if row is not None:
                 self._on_process_fact(row, fact, now)
+                if signal := value.exit_signals.get(name):
+                    self._on_exit_signal(row, signal, now)
         self.r.act(now)
+
+    def _on_exit_signal(self, row: RowState, signal: str, now: float) -> None:
+        """What ended it, known a moment later. Metal aborts a process that runs out of memory, and a system that runs
+        out of it kills one: its model is loaded into less next time."""
+        if row.phase not in (Phase.BACKOFF, Phase.QUARANTINED):
+            return
+        for_memory = signal == "SIGABRT" or (signal == "SIGKILL" and self.r.books.level > Level.NORMAL)
+        row.on_exit_signal(signal, for_memory)
+        self.r.effects.note("exit_signal", model=row.slug, signal=signal, shrink=row.shrink)
+        self.r.tell([row], now)
 
     def _on_order_done(self, done: OrderDone, now: float) -> None:
         row = self.r.rows.get(done.name.removeprefix(PROGRAM))
@@ -92,7 +106,7 @@ class ProcessWatch:
         self.r.tell([row], now)
 
     def _crash(self, row: RowState, what: str, now: float) -> None:
-        row.on_crash(now, what)
+        row.on_crash(now, what, out_of_memory=what.startswith(OUT_OF_MEMORY))
         self.r.effects.note("crashed", model=row.slug, phase=row.phase.name, reason=row.reason)
         self.r.tell([row], now)
 
@@ -100,7 +114,10 @@ class ProcessWatch:
         """The process of a welcomed worker is no more."""
         words = self.r.effects.read_worker(row.index)
         last = words.phase if words is not None and words.incarnation == row.incarnation else row.worker_phase
-        if Phase.DRAINING in (last, row.worker_phase) and row.stalled_at is None:
+        willing = row.phase is Phase.STOPPING or Phase.DRAINING in (last, row.worker_phase)
+        if self.r.keys.on_gone(row, willing and row.stalled_at is None, now):
+            return
+        if willing and row.stalled_at is None:
             row.on_orderly_end(now, "drained and ended")
             self.r.effects.note("ended", model=row.slug, incarnation=row.incarnation)
             self.r.tell([row], now)

@@ -1,16 +1,18 @@
-"""Control's decisions carried out: hellos welcomed, deaths noticed, models started and loaded, stuck workers signalled.
+"""Control's decisions carried out: hellos welcomed, deaths noticed, stuck workers signalled, and who does the rest.
 
 Theory
 ------
-Facts come in as events (`on_<event>`): frames from workers and the gateway, supervisord's list of processes, the
-tick. Each changes a `RowState`; then `act` asks the pure choosers (`load_choice`, `stall`) what is next and carries
-that out through `Effects`. Every change of a row is written to the table *before* anybody is told.
+Facts come in as events (`on_<event>`): frames from workers and the gateway, supervisord's list of processes, readings
+of memory, the tick. Each changes a `RowState`; then `act` lets the parts do what is next: the evictor makes room
+(`evictor`, `three_keys`), the loader starts and loads (`loader`). All ask pure choosers and act through `Effects`.
+Every change of a row is written to the table *before* anybody is told.
 
 Guarantees
 1. A worker is started at most once per order: while an order or a process is outstanding there is no second one.
-2. Incarnations only grow, also across a table made anew (`incarnation_floor`).
-3. A new control process adopts living workers as they are: a LOADING one is read, never ordered again.
-4. Nothing here terminates a worker to make room. `_signal_stalled` is the only place that signals, and asserts it.
+2. Incarnations and fences only grow, also across a table made anew (`floor`).
+3. A new control process adopts living workers as they are (`adoption`).
+4. A worker leaves to make room only by its own will, after three keys. `_signal_stalled` is the only place that signals
+   one, for want of progress, and asserts it.
 """
 
 from collections.abc import Iterable
@@ -18,16 +20,23 @@ from typing import Protocol
 
 import msgspec
 
-from control import load_choice, messages, stall
+from control import messages, stall
+from control.budget import ModelFacts, Profile
 from control.config import Config
+from control.evictor import Evictor
+from control.loader import Loader
+from control.memory_books import MemoryBooks
+from control.operators import Operators
 from control.process_watch import PROGRAM, ProcessWatch
 from control.rows import RowState
 from control.states import WORKER_PHASES, IllegalTransition, Phase
-from control.table import RowGateway, RowWorker, Snapshot
+from control.table import RowGateway, RowWorker
+from control.three_keys import ThreeKeys
 
 NS = 1_000_000_000
 CLOCK_GAP_S = 5.0
-LOAD_AGAIN_S = 5.0
+FENCE_OLD_S = 30.0
+EXPLAIN_EVERY_S = 1.0
 
 
 class Effects(Protocol):
@@ -47,45 +56,33 @@ class Effects(Protocol):
 
     def is_alive(self, pid: int, start_time_us: int) -> bool: ...
 
+    def read_facts(self, slug: str) -> ModelFacts | str:
+        """The sizes of a model's files as they are now; a str says why they cannot be told."""
+
+    def read_profile(self, slug: str) -> Profile | None: ...
+
+    def save_profile(self, slug: str, profile: Profile) -> None: ...
+
     def note(self, event: str, **facts: object) -> None: ...
 
 
 class Reconciler:
     def __init__(self, config: Config, effects: Effects, epoch: int, boot_id: int, rows: dict[str, int],
-                 incarnation_floor: int) -> None:
+                 floor: int) -> None:
         self.config, self.effects, self.epoch, self.boot_id = config, effects, epoch, boot_id
-        self.rows = {slug: RowState(index, slug) for slug, index in rows.items()}
-        self.incarnation = incarnation_floor
+        self.models = {model.slug: model for model in config.models}
+        self.rows = {slug: RowState(index, slug, pinned=self.models[slug].pinned) for slug, index in rows.items()}
+        self.incarnation = floor
         self.gateway: bytes = b""
         self.limits = stall.Limits(config.stall_limit_s, config.load_deadline_s)
         self.forced_kills = self.refused_words = 0
-        self._loads = incarnation_floor
         self._ticked_at = self._judge_from = 0.0
         self.processes = ProcessWatch(self)
+        self.books, self.keys = MemoryBooks(self), ThreeKeys(self, floor)
+        self.evictor, self.loader, self.operators = Evictor(self), Loader(self, floor), Operators(self)
         for model in config.models:
             if model.preload:
                 self.rows[model.slug].wanted_by = "preload"
-
-    def adopt(self, snapshot: Snapshot, now: float) -> None:
-        """Take over from an earlier control process: what the table says is checked against the processes (3)."""
-        for old in snapshot.rows:
-            row, words = self.rows.get(old.name), old.control
-            if row is None or words is None:
-                continue
-            self.incarnation = max(self.incarnation, words.incarnation)
-            row.incarnation, row.starts, row.loads = words.incarnation, words.starts, words.loads
-            alive = bool(words.pid) and self.effects.is_alive(words.pid, words.start_time_us)
-            if words.phase == Phase.ALIVE and alive:
-                worker = old.worker
-                known = worker is not None and worker.incarnation == words.incarnation
-                phase = worker.phase if known and worker.phase in WORKER_PHASES else Phase.EMPTY
-                row.on_welcomed(words.incarnation, words.pid, words.start_time_us, b"", phase)
-                row.load_deadline = now + self.limits.load_deadline_s
-            elif words.phase == Phase.STARTING:
-                row.on_started(now, "was starting when control restarted")
-                row.starts, row.start_confirmed_at = words.starts, now  # the next list of processes tells the truth
-            elif words.phase in (Phase.BACKOFF, Phase.QUARANTINED, Phase.HELD):
-                row.on_adopted(Phase(words.phase), words.backoff_until_ns / NS, words.crashes, now)
 
     def tell(self, rows: Iterable[RowState], now: float) -> None:
         """The table first, then the gateway."""
@@ -95,6 +92,12 @@ class Reconciler:
                 wait_s = max(0.0, row.not_before - now) if row.phase in (Phase.BACKOFF, Phase.QUARANTINED) else 0.0
                 self.effects.to_peer(self.gateway, messages.ModelState(
                     messages.VERSION, self.epoch, row.slug, row.incarnation, row.effective, row.reason, wait_s))
+
+    def explain(self, row: RowState, reason: str, now: float) -> None:
+        """A new reason for people; numbers in it that only grow older are not worth a message each time."""
+        if reason != row.reason and now - row.explained_at >= EXPLAIN_EVERY_S:
+            row.reason, row.explained_at = reason, now
+            self.tell([row], now)
 
     # -- frames ----------------------------------------------------------------------------------------------
 
@@ -108,8 +111,18 @@ class Reconciler:
                 self.gateway = identity
                 self.effects.note("gateway_hello", epoch=message.gateway_epoch)
                 self.tell(self.rows.values(), now)
-            case messages.Want():
+            case messages.Want() | messages.Idle():
                 self.act(now)
+            case messages.Fenced():
+                self.keys.on_fenced(message, now)
+            case messages.GateBusy():
+                self.keys.on_gate_busy(message, now)
+            case messages.Quitting():
+                self.keys.on_quitting(message, now)
+            case messages.Busy():
+                self.keys.on_busy(message, now)
+            case messages.Ask():
+                self.operators.on_ask(identity, message, now)
 
     def on_hello(self, identity: bytes, hello: messages.Hello, now: float) -> None:
         if hello.boot_id != self.boot_id:
@@ -136,6 +149,7 @@ class Reconciler:
             row.wanted_by = row.wanted_by or "an operator"
         self.incarnation += 1  # (2)
         row.on_welcomed(self.incarnation, hello.pid, hello.start_time_us, identity, Phase.EMPTY)
+        row.share_bytes = self.books.empty_bytes(row)
         self.effects.note("welcome", model=row.slug, incarnation=row.incarnation, pid=row.pid)
         self.tell([row], now)
         self._say_welcome(row)
@@ -146,6 +160,8 @@ class Reconciler:
         phase = hello.phase if hello.phase in WORKER_PHASES else Phase.EMPTY
         incarnation = hello.incarnation or row.incarnation
         self.incarnation = max(self.incarnation, incarnation)
+        if row.phase is not Phase.ALIVE:
+            self.keys.fence_off(row, now)  # the table was made anew: what was outstanding is not known
         row.on_welcomed(incarnation, hello.pid, hello.start_time_us, identity, phase)
         self.tell([row], now)
         self._say_welcome(row)
@@ -162,6 +178,8 @@ class Reconciler:
             row.last_error = report.error
         words = self.effects.read_worker(row.index)  # written before the report was sent, so at least as new
         known = words is not None and words.incarnation == row.incarnation
+        if report.control_epoch == self.epoch:
+            self.keys.on_settled(row, now)
         self._on_worker_phase(row, words.phase if known else report.phase, now)
 
     def _on_worker_phase(self, row: RowState, phase: int, now: float) -> None:
@@ -176,9 +194,7 @@ class Reconciler:
             return
         row.reason = {Phase.LOADING: "loading", Phase.READY: "loaded", Phase.DRAINING: "draining"}.get(phase, "up")
         if phase == Phase.READY:
-            row.loads += 1
-            row.wanted_by = ""
-            self.effects.note("loaded", model=row.slug, incarnation=row.incarnation)
+            self.loader.on_loaded(row, now)
         self.tell([row], now)
         self.act(now)
 
@@ -188,18 +204,19 @@ class Reconciler:
         if now - self._ticked_at > CLOCK_GAP_S:  # we were stopped, and so perhaps was everybody: nobody is late yet
             self._judge_from = now + CLOCK_GAP_S
         self._ticked_at = now
+        self.books.on_tick(now)
         for row in self.rows.values():
             if row.on_time(now):
                 self.tell([row], now)
-            if row.phase is Phase.ALIVE:
+            if row.phase in (Phase.ALIVE, Phase.STOPPING):
                 if not self.effects.is_alive(row.pid, row.start_time_us):
                     self.processes.on_gone(row, now)
                     continue
                 words = self.effects.read_worker(row.index)
                 if words is not None and words.incarnation == row.incarnation:
                     self._on_worker_phase(row, words.phase, now)
-            if row.effective is Phase.EMPTY and row.load_sent_at is not None and now - row.load_sent_at > LOAD_AGAIN_S:
-                self._send_load(row, now)
+            self.loader.on_tick(row, now)
+            self.keys.on_tick(row, now)
             if now >= self._judge_from:
                 self._signal_stalled(row, now)
         self.act(now)
@@ -220,41 +237,37 @@ class Reconciler:
         self.effects.order("signal", PROGRAM + row.slug, number)
 
     def act(self, now: float) -> None:
-        choice = load_choice.choose_next([self._facts(row) for row in self.rows.values()], self.config.prewarm)
-        match choice:
-            case load_choice.Start():
-                row = self.rows[choice.slug]
-                row.on_started(now, choice.reason)
-                self.effects.note("start", model=row.slug, reason=choice.reason)
-                self.tell([row], now)
-                self.effects.order("start", PROGRAM + row.slug)  # (1): STARTING until a hello or an end
-            case load_choice.Load():
-                self._load(self.rows[choice.slug], choice.reason, now)
+        """Whatever is next: make room, start, load."""
+        self.evictor.press(now)
+        self.loader.act(now)
 
-    def _load(self, row: RowState, reason: str, now: float) -> None:
-        if not row.peer:
-            return  # it serves, but has not greeted this control process yet
-        self._loads += 1
-        row.load_id = self._loads
-        row.load_deadline = now + self.limits.load_deadline_s
-        row.reason = reason
-        self.effects.note("load", model=row.slug, incarnation=row.incarnation, reason=reason)
-        self.tell([row], now)
-        self._send_load(row, now)
+    @property
+    def somebody_leaves(self) -> bool:
+        return any(row.stop is not None and row.stop.quit_at is not None for row in self.rows.values())
 
-    def _send_load(self, row: RowState, now: float) -> None:
-        """Said again while the worker stays EMPTY: it may be lost with a connection, and twice is harmless."""
-        row.load_sent_at = now
-        load = messages.Load(messages.VERSION, row.incarnation, row.load_id, self.epoch)
-        if not self.effects.to_peer(row.peer, load):
-            row.peer, row.load_sent_at = b"", None  # its death, or its next hello, decides
+    def header_words(self) -> dict[str, int]:
+        """What everybody may know about all models together, for the table."""
+        books, reading = self.books, self.books.reading
+        return {
+            "pressure_permille": round(10 * books.used_percent),
+            "pressure_level": books.level,
+            "pressure_read_at_ns": int(reading.read_at * NS) if reading else 0,
+            "overload": self.evictor.overload,
+            "ceiling_bytes": books.ceiling.bytes,
+            "reserved_bytes": books.reserved_bytes,
+            "leaked_bytes": books.leaked_bytes,
+            "available_bytes": reading.available_bytes if reading else 0,
+            "total_bytes": reading.total_bytes if reading else 0,
+            "evictions": self.keys.evictions,
+            "evictions_refused": self.keys.refused,
+            "forced_kills": self.forced_kills,
+        }
 
-    def _facts(self, row: RowState) -> load_choice.Facts:
-        words = self.effects.read_gateway(row.index)
-        waiting = (words.waiting_high, words.waiting_medium, words.waiting_low) if words else (0, 0, 0)
-        oldest = words.oldest_wait_since_ns / NS if words and words.oldest_wait_since_ns else None
-        last_used = words.last_dispatch_ns / NS if words else 0.0
-        # Whether an operator stopped it is not known until supervisord was asked after its end (STOPPED is a hold).
-        settled = row.phase is not Phase.DOWN or row.ended_at < self.processes.read_at
-        phase = row.effective if settled else Phase.STOPPING
-        return load_choice.Facts(row.slug, phase, row.loading, waiting, oldest, row.wanted_by, last_used)
+    def warning(self, now: float) -> str:
+        """What an operator should know now, or ""."""
+        parts = [self.evictor.protected, self.books.leak_warning()]
+        old = [row for row in self.rows.values()
+               if row.is_fenced and not row.is_closing and now - row.fence_at > FENCE_OLD_S]
+        parts += [f"the fence of {row.slug} stands for {now - row.fence_at:.0f} s: its worker or the gateway does not "
+                  "answer" for row in old]
+        return "; ".join(filter(None, parts))

@@ -3,10 +3,14 @@
 Every change of phase goes through `RowState.move`, which asks `control/states.py` whether it is legal. How a process
 ended decides what comes next: an orderly end is DOWN; a crash is BACKOFF for 1, 2, 4 .. 60 s; the third crash within
 CRASH_WINDOW_S with no finished answer in between is QUARANTINED, until QUARANTINE_S have passed or an operator starts
-the worker. Pure.
+the worker. After an out-of-memory death it is loaded into less (`shrink`). Pure.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING
 
 from control.states import HAS_PROCESS, WORKER_PHASES, IllegalTransition, Phase, advance, effective_phase
 
@@ -14,7 +18,13 @@ CRASH_WINDOW_S = 300.0
 CRASHES_MAX = 3
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 60.0
 QUARANTINE_S = 300.0
+SHRINK_MAX = 8
 NS = 1_000_000_000
+FOREVER_NS = 2**63 - 1
+
+if TYPE_CHECKING:
+    from control.budget import Plan
+    from control.three_keys import Stop
 
 
 @dataclass(slots=True, eq=False)
@@ -29,12 +39,16 @@ class RowState:
     pid: int = 0
     start_time_us: int = 0
     peer: bytes = b""  # identity on control.ipc; b"" until this control process got its hello
+    obeys_us: bool = False  # it has said that it obeys this control process and none before
     last_pid: int = 0  # of the process that ended last
     start_ordered_at: float | None = None
     start_confirmed_at: float | None = None  # when supervisord said that it had spawned it
     load_id: int = 0
     load_sent_at: float | None = None  # set while a LOAD is outstanding
     load_deadline: float = 0.0
+    wanted_at: float = 0.0  # since when an operator wants it
+    explained_at: float = 0.0
+    leaving_at: float = 0.0  # when it said that it leaves
     wanted_by: str = ""  # "preload" or "an operator": wants the model without a request in the queue
     last_error: str = ""  # what the worker said when its load failed
     crashes: list[float] = field(default_factory=list)
@@ -44,6 +58,22 @@ class RowState:
     killed: bool = False
     starts: int = 0
     loads: int = 0
+    evictions: int = 0
+    fence_id: int = 0
+    fence_cleared: int = 0
+    fence_at: float = 0.0
+    stop: Stop | None = None  # the eviction under way
+    need_bytes: int = 0
+    share_bytes: int = 0  # what it counts for in the books
+    plan: Plan | None = None  # of the load that is under way
+    batch_max: int = 0  # what its model is or will be loaded with
+    context_length: int = 0
+    shrink: int = 0  # how often it died for want of memory
+    pinned: bool = False
+    loaded_at: float = 0.0
+    load_s: float = 0.0
+    keep_until: float = inf
+    unload_asked_at: float = -inf
     reason: str = "not started yet"
 
     @property
@@ -57,8 +87,24 @@ class RowState:
             self.worker_phase == Phase.LOADING or (self.load_sent_at is not None and self.worker_phase == Phase.EMPTY))
 
     @property
+    def is_closing(self) -> bool:
+        """Its gate is shut for an eviction that waits for answers in flight."""
+        return self.stop is not None and self.stop.closing and self.stop.quit_at is None
+
+    @property
     def has_process(self) -> bool:
         return self.phase in HAS_PROCESS
+
+    @property
+    def is_fenced(self) -> bool:
+        return self.fence_id != self.fence_cleared
+
+    def put_fence(self, fence: int, now: float) -> None:
+        assert fence > self.fence_id, "fences only grow"
+        self.fence_id, self.fence_at = fence, now
+
+    def clear_fence(self) -> None:
+        self.fence_cleared, self.stop = self.fence_id, None
 
     def move(self, phase: Phase, reason: str) -> None:
         """Raises: IllegalTransition, and nothing was changed."""
@@ -78,7 +124,7 @@ class RowState:
         self.start_ordered_at, self.start_confirmed_at = now, None
         self.starts += 1
         self.pid = self.start_time_us = 0
-        self.worker_phase, self.peer, self.last_error = 0, b"", ""
+        self.worker_phase, self.peer, self.obeys_us, self.last_error = 0, b"", False, ""
         self.load_sent_at = self.stalled_at = None
         self.killed = False
 
@@ -89,7 +135,13 @@ class RowState:
         self.phase, self.worker_phase = Phase.ALIVE, worker_phase
         self.incarnation, self.pid, self.start_time_us, self.peer = incarnation, pid, start_time_us, peer
         self.start_ordered_at = self.stalled_at = None
+        self.obeys_us = False
         self.reason = "its process is up"
+
+    def on_bad_files(self, now: float, why: str) -> None:
+        """It cannot be loaded as its files are; looked at again after QUARANTINE_S."""
+        self.not_before = now + QUARANTINE_S
+        self.move(Phase.QUARANTINED, why)
 
     def on_worker_phase(self, phase: int) -> None:
         """The worker's own word. Raises: IllegalTransition, and nothing was changed."""
@@ -103,6 +155,28 @@ class RowState:
         if phase in (Phase.READY, Phase.DRAINING):
             self.load_sent_at = None
 
+    def on_quitting(self, now: float, reason: str) -> None:
+        """It is empty-handed and leaves."""
+        self.move(Phase.STOPPING, reason)
+        self.leaving_at = now
+
+    def on_evicted(self, now: float, reason: str) -> None:
+        """It has left to make room. Its share stays in the books until its memory is measured back."""
+        share_bytes = self.share_bytes
+        self._ended(now)
+        self.share_bytes = share_bytes
+        self.evictions += 1
+        self.move(Phase.VERIFY_FREE, reason)
+
+    def on_leak(self, reason: str) -> None:
+        """Its memory did not come back. What is missing stands in the books, no longer as its share."""
+        self.share_bytes = 0
+        self.move(Phase.LEAK_SUSPECTED, reason)
+
+    def on_memory_back(self, reason: str) -> None:
+        self.share_bytes = 0
+        self.move(Phase.DOWN, reason)
+
     def on_orderly_end(self, now: float, reason: str) -> None:
         self._ended(now)
         self.move(Phase.DOWN, reason)
@@ -113,9 +187,10 @@ class RowState:
         self.not_before = now + BACKOFF_FIRST_S
         self.move(Phase.BACKOFF, reason)
 
-    def on_crash(self, now: float, what: str) -> None:
+    def on_crash(self, now: float, what: str, *, out_of_memory: bool = False) -> None:
         """Back off, or give up for a while. `what` says how it ended."""
         self._ended(now)
+        self.shrink = min(SHRINK_MAX, self.shrink + out_of_memory)
         self.crashes = [at for at in self.crashes if now - at < CRASH_WINDOW_S] + [now]
         count = len(self.crashes)
         if count >= CRASHES_MAX:
@@ -126,12 +201,17 @@ class RowState:
         self.not_before = now + wait_s
         self.move(Phase.BACKOFF, f"{what}; tried again in {wait_s:g} s")
 
+    def on_exit_signal(self, signal: str, for_memory: bool) -> None:
+        """The signal that ended it, learnt after `on_crash`."""
+        self.shrink = min(SHRINK_MAX, self.shrink + for_memory)
+        self.reason += f" ({signal}{', so it is loaded into less' if for_memory else ''})"
+
     def _ended(self, now: float) -> None:
         self.ended_at = now
         self.last_pid = self.pid or self.last_pid
-        self.peer = b""
+        self.peer, self.obeys_us = b"", False
         self.start_ordered_at = self.load_sent_at = self.stalled_at = None
-        self.pid = self.start_time_us = 0
+        self.pid = self.start_time_us = self.share_bytes = self.batch_max = self.context_length = 0
 
     def on_hold(self, now: float) -> None:
         if self.phase is not Phase.HELD:
@@ -159,4 +239,20 @@ class RowState:
             "crashes": len(self.crashes),
             "loads": self.loads,
             "starts": self.starts,
+            "fence_id": self.fence_id,
+            "fence_cleared": self.fence_cleared,
+            "fence_at_ns": int(self.fence_at * NS) if self.is_fenced else 0,
+            "share_bytes": self.share_bytes,
+            "need_bytes": self.need_bytes,
+            "batch_max": self.batch_max,
+            "context_length": self.context_length,
+            "pinned": self.pinned,
+            "keep_until_ns": self._keep_until_ns(),
+            "evictions": self.evictions,
+            "shrink": self.shrink,
         }
+
+    def _keep_until_ns(self) -> int:
+        if self.effective is not Phase.READY:
+            return 0
+        return FOREVER_NS if self.keep_until == inf else int(self.keep_until * NS)

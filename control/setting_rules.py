@@ -16,7 +16,7 @@ from control.toml_text import shown, toml
 TEXT_MAX_CHARS = 4096
 LIST_MAX_ITEMS = 64
 MIB = 1024 * 1024
-UNITS = {"_per_s": "", "_s": " of seconds", "_bytes": " of bytes", "_gb": " of GiB", "_percent": " percent"}
+UNITS = {"_per_s": "", "_s": " of seconds", "_bytes": " of bytes", "_gb": " of GiB", "_percent": " in percent"}
 
 
 class Setting(NamedTuple):

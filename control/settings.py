@@ -3,9 +3,9 @@
 The field of a class below *is* the declaration. From it come the attribute that code reads, the check of a value in
 `warden.toml`, the environment variables, the text of error messages and `warden.example.toml`; nothing is repeated.
 
-Variables: each setting of [server], [limits], [control] and [memory] can be set by WARDEN_<NAME IN CAPITALS>; `also` names
-variables of Ollama and of the system people come from that mean the same. Settings of a model have none, because a
-variable could not say which model it means; `preload` is the exception, its variables list the models.
+Variables: each setting of [server], [limits], [control] and [memory] can be set by WARDEN_<NAME IN CAPITALS>; `also`
+names variables of Ollama and of the system people come from that mean the same. Settings of a model have none, because
+a variable could not say which model it means; `preload` is the exception, its variables list the models.
 
 How a value is checked is `control/setting_rules.py`; reading the file, and what two settings must agree on, is
 `control/config.py`. Pure.
@@ -23,6 +23,7 @@ from control.toml_text import toml
 
 DAY_S = 86_400
 
+
 def refuse_open_address(host: str) -> str:
     """Only this machine's own addresses: there are no API keys yet that could guard a port others can reach."""
     try:
@@ -33,12 +34,17 @@ def refuse_open_address(host: str) -> str:
 
 
 def refuse_keep_alive(text: str) -> str:
-    """A duration as Ollama writes it; "" leaves it to the next wider setting."""
+    """A number of seconds, or a duration as Ollama writes it."""
     try:
-        parse_keep_alive(text or "0")
-    except ValueError as problem:
-        return str(problem)
+        parse_keep_alive(text)
+    except ValueError:
+        return "is no time: neither a number of seconds nor a duration such as 90s, 5m or 1h30m"
     return ""
+
+
+def refuse_own_keep_alive(text: str) -> str:
+    """As above; "" leaves it to what [memory] says."""
+    return refuse_keep_alive(text) if text else ""
 
 
 def refuse_host_name(host: str) -> str:
@@ -121,14 +127,14 @@ class Memory:
     preload_below_percent: float = setting(
         70.0, "Models are preloaded only while less memory than this is used.", 1, 100)
     keep_alive: str = setting(
-        "5m", "How long a model stays loaded after its last answer: seconds, or a duration such as 10m or 24h; 0 unloads "
-        "it as soon as it is idle, -1 keeps it. A request may ask for another time.",
+        "5m", "How long a model stays loaded after its last answer: seconds, or a duration such as 10m or 24h; 0 "
+        "unloads it as soon as it is idle, -1 keeps it. A request may ask for another time.",
         also=("OLLAMA_KEEP_ALIVE",), refuse=refuse_keep_alive)
     keep_alive_max: str = setting(
         "-1", "The longest time that a request may ask for. -1: any.", refuse=refuse_keep_alive)
     grace_s: float = setting(
-        30.0, "A model that was used this recently is not unloaded for others, unless they are of a higher class or have "
-        "waited this long, or memory is critical.", 0, DAY_S)
+        30.0, "A model that was used this recently is not unloaded for others, unless they are of a higher class or "
+        "have waited this long, or memory is critical.", 0, DAY_S)
     min_residency_s: float = setting(
         20.0, "A model that was loaded this recently is not unloaded for others, so that two that do not fit together "
         "take turns and do not spend their time on loading.", 0, DAY_S)
@@ -157,7 +163,7 @@ class ModelSettings:
     pinned: bool = setting(False, "Never unload this model, whoever needs the memory.")
     keep_alive: str = setting(
         "", "How long this model stays loaded after its last answer, as in [memory]. Empty: what [memory] says.",
-        refuse=refuse_keep_alive)
+        refuse=refuse_own_keep_alive)
     memory_gb: float = setting(
         0.0, "What this model may take. 0: worked out from its weights, batch and context, and measured once it has "
         "run.", 0, 1024)
@@ -230,7 +236,7 @@ def _example_table(table: str, cls: type, mark: str = "") -> list[str]:
         lines += textwrap.wrap(item.why, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
         limits = f" ({described(item)})" if item.kind in (int, float) or item.choices else ""
         variables = f" Environment: {', '.join(item.variables)}." if item.variables else ""
-        lines.append(f"# Default: {toml(item.default)}{limits}.{variables}")
+        lines += textwrap.wrap(f"# Default: {toml(item.default)}{limits}.{variables}", 118, subsequent_indent="# ")
         value = item.default if item.example is None else item.example
         lines += [f"{mark}{item.key} = {toml(value)}", ""]
     return lines

@@ -5,7 +5,8 @@ A stall is no eviction: it is judged by lack of progress past a limit, never by 
 1. silent: its heartbeat is older than the stall limit (stopped, or its I/O thread is stuck);
 2. no progress: it has jobs and its engine has done no step, prefill chunks included, for the stall limit;
 3. load deadline: it has been loading for longer than the deadline;
-4. no hello: its process was started and never spoke.
+4. no hello: its process was started and never spoke;
+5. it said that it leaves, and is still there after the stall limit.
 
 TERM goes first; KILL follows TERM_GRACE_S later and is counted, because killing a big wired model may leak memory on
 macOS until reboot. Pure: `now` in monotonic seconds.
@@ -33,6 +34,8 @@ def why_stalled(row: RowState, words: RowWorker | None, now: float, limits: Limi
         if row.start_ordered_at is not None and now - row.start_ordered_at > HELLO_WITHIN_S:
             return f"no hello within {HELLO_WITHIN_S:g} s of its start"  # 4
         return ""
+    if row.phase is Phase.STOPPING:
+        return f"still there {limits.stall_s:g} s after it left" if now - row.leaving_at > limits.stall_s else ""  # 5
     if row.phase is not Phase.ALIVE or words is None or words.incarnation != row.incarnation:
         return ""
     silent_s = now - words.heartbeat_ns / NS

@@ -91,6 +91,7 @@ def render(
         raise RenderRefused(f"server.host: supervisord cannot listen on IPv6 ({config.host}); use an IPv4 address")
     one_http = config.http_processes == 1
     values = {
+        "home": _carried("home directory", str(home.root)),
         "run": _carried("run directory", str(home.run)),
         "logs": _carried("log directory", str(home.logs)),
         "socket": _carried("socket", str(home.supervisor_socket)),

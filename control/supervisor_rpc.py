@@ -6,6 +6,7 @@ Forced termination uses `signal`, never `stop`, which would start supervisord's 
 """
 
 import http.client
+import re
 import socket
 import xmlrpc.client
 from enum import IntEnum
@@ -18,6 +19,8 @@ from control.home import Home
 from control.supervisor_conf import Credentials, read_credentials
 
 RPC_TIMEOUT_S = 5.0
+LOG_TAIL_BYTES = 16 * 1024
+ENDED_BY_SIGNAL = re.compile(r"exited: (\S+) \(terminated by (SIG\w+)")
 
 
 class ProcessState(IntEnum):
@@ -86,6 +89,10 @@ class Supervisord:
         """Every process that supervisord knows, by name."""
         facts = (_process_fact(entry) for entry in self._call("getAllProcessInfo"))
         return {fact.name: fact for fact in facts}
+
+    def exit_signals(self) -> dict[str, str]:
+        """The signal that ended each process lately, by name: an exit status of -1 does not say which."""
+        return dict(ENDED_BY_SIGNAL.findall(self._call("readLog", -LOG_TAIL_BYTES, 0)))
 
     def start(self, name: str) -> None:
         self._call("startProcess", name, False)

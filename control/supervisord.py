@@ -48,15 +48,20 @@ __all__ = [
 
 FACTS_EVERY_S = 1.0
 ORDERS_MAX = 256
+BY_SIGNAL = -1  # supervisord's exit status of a process that a signal ended
 
 Verb = Literal["start", "stop", "signal"]
 
 
 class Facts(NamedTuple):
-    """The processes as supervisord listed them at `read_at_ns` (monotonic, taken before it was asked)."""
+    """The processes as supervisord listed them at `read_at_ns` (monotonic, taken before it was asked).
+
+    `exit_signals` names the signals of ends that are new since the last list.
+    """
 
     processes: dict[str, ProcessFact]
     read_at_ns: int
+    exit_signals: dict[str, str] = {}
 
 
 class OrderDone(NamedTuple):
@@ -82,6 +87,7 @@ class SupervisordThread:
         self._orders: queue.Queue[tuple[Verb, str, tuple[str, ...]] | None] = queue.Queue(ORDERS_MAX)
         self._taken_lock = threading.Lock()
         self._values: deque[Facts | OrderDone] = deque()
+        self._killed: set[tuple[str, int]] = set()  # ends by a signal that were told
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisord", daemon=True)
         self._thread.start()
@@ -134,11 +140,21 @@ class SupervisordThread:
         read_at_ns = time.monotonic_ns()
         try:
             processes = self._supervisord.processes()
+            signals = self._read_signals(processes)
         except Exception as error:  # broad: whatever a strange answer does, this thread must ask again in a second
             self.trouble = str(error)
             return
         self.trouble = ""
-        self._hand_back(Facts(processes, read_at_ns))
+        self._hand_back(Facts(processes, read_at_ns, signals))
+
+    def _read_signals(self, processes: dict[str, ProcessFact]) -> dict[str, str]:
+        """Read the log only if somebody was ended by a signal since the last look."""
+        ended = [fact for fact in processes.values() if fact.exit_status == BY_SIGNAL and not fact.pid]
+        killed = {(fact.name, fact.stop_s) for fact in ended}
+        new = {name for name, _ in killed - self._killed}
+        signals = self._supervisord.exit_signals() if new else {}
+        self._killed = killed
+        return {name: signal for name, signal in signals.items() if name in new}
 
     def _hand_back(self, value: Facts | OrderDone) -> None:
         with self._taken_lock:

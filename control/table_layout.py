@@ -10,8 +10,8 @@ of the machine. A *record* is one or more whole blocks with exactly one writer:
     last word   CRC-32 of every byte before it, sequence and unused words included
 
 The file is the header block, `ControlWords`, `ControlWarning`, `GatewayWords`, and then for each of `ROWS` rows
-`RowName`, `RowControl`, `RowReason`, `RowGateway`, `RowWorker` (`control/table_records.py` says what they mean). Whoever
-changes a name, an order or a size raises `LAYOUT_VERSION`.
+`RowName`, `RowControl`, `RowReason`, `RowGateway`, `RowWorker` (`control/table_records.py` says what they mean).
+Whoever changes a name, an order or a size raises `LAYOUT_VERSION`.
 
 Guarantee: `RecordLayout.decode` gives the words of one whole write, or None. A record caught in mid-write, damaged in
 any byte, or never written is None, and None means *unknown*, which means "do not terminate". The CRC alone carries

@@ -50,7 +50,10 @@ class ControlWords(NamedTuple):
 
 
 class GatewayWords(NamedTuple):
-    """gateway about all models together; counters start at 0 in each gateway epoch."""
+    """gateway about all models together; counters start at 0 in each gateway epoch.
+
+    `lost_to_eviction` counts jobs that a worker held when it left to make room: it must be 0 always.
+    """
 
     epoch: int
     heartbeat_ns: int
@@ -75,6 +78,7 @@ class GatewayWords(NamedTuple):
     expired: int
     retried: int
     dropped_frames: int
+    lost_to_eviction: int
 
 
 def _text_kind(name: str, max_bytes: int, doc: str) -> type:
@@ -123,8 +127,8 @@ class RowGateway(NamedTuple):
     """gateway about the model; counters start at 0 in each (epoch, incarnation).
 
     `unfinished` jobs protect the model. `keep_alive_ms` is what the newest request asked for plus one (0: nothing,
-    FOREVER: for ever), `last_end_ns` when its last answer ended, `last_class` the class of the last request sent to it
-    plus one (0: none).
+    FOREVER: for ever), `last_end_ns` when its last answer ended or a load was answered, `last_class` the class of the
+    last request sent to it plus one (0: none), `fence_seen` the newest fence that was seen standing.
     """
 
     epoch: int

@@ -212,6 +212,25 @@ def test_a_slot_must_be_left_for_those_below_high(place):
         "write at most 4, or raise max_running")
 
 
+@pytest.mark.parametrize(("text", "env", "line"), [
+    ("[memory]\nmemory_warning_percent = 95", {},
+     "warden.toml:2: memory.memory_warning_percent: memory_warning_percent = 95 is not below "
+     "memory_critical_percent = 95; they must rise: warning, critical, emergency"),
+    ("[memory]\nmemory_critical_percent = 80", {},
+     "warden.toml:2: memory.memory_critical_percent: memory_warning_percent = 85 is not below "
+     "memory_critical_percent = 80; they must rise: warning, critical, emergency"),
+    ("", {"MLX_MEMORY_CRITICAL_PERCENT": "99"},
+     "MLX_MEMORY_CRITICAL_PERCENT: memory_critical_percent = 99 is not below memory_emergency_percent = 98; "
+     "they must rise: warning, critical, emergency"),
+])
+def test_the_thresholds_of_memory_rise(place, text, env, line):
+    rising = place.load("[memory]\nmemory_warning_percent = 50\nmemory_critical_percent = 50.5\n" + ECHO,
+                        WARDEN_MEMORY_EMERGENCY_PERCENT="51")
+    assert (rising.memory_warning_percent, rising.memory_critical_percent, rising.memory_emergency_percent) == \
+        (50, 50.5, 51)
+    assert place.error(f"{text}\n{ECHO}", **env) == line
+
+
 def test_the_variable_says_which_models_are_preloaded_and_which_are_not(place):
     text = echo("a", preload=True) + echo("b", aliases=["c"])
     assert [model.preload for model in place.load(text).models] == [True, False]

@@ -64,7 +64,7 @@ def test_a_wrong_variable_is_named(variable, value, line):
     ("[limits]\nmax_runing = 1", "/etc/w.toml:2: limits.max_runing: unknown setting; did you mean max_running?"),
     ("[sevrer]\nport = 1", "/etc/w.toml:1: sevrer: unknown table; did you mean server?"),
     ("[model.a]\npath = ''", "/etc/w.toml:1: model: unknown table; did you mean models?"),
-    ("[zzz]", "/etc/w.toml:1: zzz: unknown table; known here: server, limits, control, models"),
+    ("[zzz]", "/etc/w.toml:1: zzz: unknown table; known here: server, limits, control, memory, models"),
     ("temperature = 1", "/etc/w.toml:1: temperature: unknown setting; it belongs below [models.NAME.sampling]"),
     ("server = 3", "/etc/w.toml:1: server: must be a table, not 3; "
                    "write [server] on a line of its own and the settings below it"),

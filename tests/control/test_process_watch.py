@@ -2,6 +2,7 @@
 
 import pytest
 
+from control.adoption import adopt
 from control.states import Phase
 from control.supervisord import Fault, ProcessState, SupervisordFault, SupervisordGone
 from tests.support.control_world import World
@@ -126,7 +127,7 @@ def test_a_hold_outlives_control():
     world.facts("a", ProcessState.STOPPED, start=10, stop=20)
     left_behind, starts = world.snapshot(), world.starts("a")
     world.r = world.make_reconciler(epoch=501)
-    world.r.adopt(left_behind, world.now)
+    adopt(world.r, left_behind, world.now)
     world.waits["a"] = (1, 0, 0)
     world.tick(30)
     assert world.phase("a") is Phase.HELD and world.starts("a") == starts
@@ -154,7 +155,7 @@ def test_a_start_that_control_did_not_live_to_see(fact, phase):
     world.want("a", medium=1)
     left_behind = world.snapshot()
     world.r = world.make_reconciler(epoch=501)
-    world.r.adopt(left_behind, world.now)
+    adopt(world.r, left_behind, world.now)
     world.now += 0.5
     world.facts("a", **fact)
     assert world.phase("a") is phase and world.r.rows["a"].starts == 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from control.adoption import adopt
 from control import messages
 from control.rows import CRASHES_MAX, QUARANTINE_S
 from control.states import Phase
@@ -139,7 +140,7 @@ def test_a_new_control_adopts_a_loading_worker_and_never_orders_the_load_again()
     world.set_words("a")
     incarnation, left_behind = world.r.rows["a"].incarnation, world.snapshot()
     world.r = world.make_reconciler(epoch=501)
-    world.r.adopt(left_behind, world.now)
+    adopt(world.r, left_behind, world.now)
     world.waits["b"] = (1, 0, 0)
     for _ in range(10):
         world.tick()
@@ -158,7 +159,7 @@ def test_a_new_control_finds_the_dead_dead_and_gives_higher_incarnations():
     old, left_behind = world.r.rows["a"], world.snapshot()
     world.dead.add(old.pid)
     world.r = world.make_reconciler(epoch=501)
-    world.r.adopt(left_behind, world.now)
+    adopt(world.r, left_behind, world.now)
     assert world.phase("a") is Phase.DOWN
     world.want("a", medium=1)
     world.hello("a")
@@ -191,7 +192,7 @@ def test_a_new_control_keeps_a_quarantine():
         world.die("a")
     left_behind, until = world.snapshot(), world.r.rows["a"].not_before
     world.r = world.make_reconciler(epoch=501)
-    world.r.adopt(left_behind, world.now)
+    adopt(world.r, left_behind, world.now)
     assert world.phase("a") is Phase.QUARANTINED and world.r.rows["a"].not_before == pytest.approx(until)
     starts = world.starts("a")
     world.tick(60)

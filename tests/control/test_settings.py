@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from control.config_tables import TABLES
-from control.setting_rules import check, described, from_text, remedy
+from control.setting_rules import check, described
 from control.settings import (
     SECTIONS,
     Control,
     EchoConfig,
     Limits,
+    Memory,
     ModelSettings,
     SamplingSettings,
     Server,
@@ -53,23 +54,21 @@ def test_no_name_or_variable_means_two_things():
 
 
 def test_every_setting_of_the_process_has_a_variable_of_ours():
-    for cls in (Server, Limits, Control):
+    for cls in (Server, Limits, Control, Memory):
         for key, item in settings_of(cls).items():
             assert item.variables[0] == f"WARDEN_{key.upper()}"
     assert settings_of(Limits)["max_queued"].variables[1:] == ("OLLAMA_MAX_QUEUE", "MLX_MAX_QUEUE_SIZE")
     assert settings_of(Limits)["max_running"].variables[1:] == ("MLX_MAX_CONCURRENT",)
     assert settings_of(ModelSettings)["preload"].variables == ("WARDEN_PRELOAD", "MLX_PRELOAD_MODELS")
     assert settings_of(Control)["models_dir"].variables[1:] == ("MLX_MODELS_DIR",)
+    assert settings_of(Memory)["keep_alive"].variables[1:] == ("OLLAMA_KEEP_ALIVE",)
+    assert settings_of(Memory)["memory_warning_percent"].variables[1:] == ("MLX_MEMORY_WARNING_PERCENT",)
+    assert settings_of(Memory)["memory_critical_percent"].variables[1:] == ("MLX_MEMORY_CRITICAL_PERCENT",)
+    assert settings_of(ModelSettings)["keep_alive"].variables == ()
 
 
 def test_sampling_settings_are_those_of_the_job_protocol():
     assert set(settings_of(SamplingSettings)) == set(Sampling.__struct_fields__) - {"seed"}
-
-
-def test_whole_numbers_do_for_numbers_and_lists_become_tuples():
-    aging = check(settings_of(Limits)["aging_s"], 5)
-    assert aging == 5.0 and type(aging) is float
-    assert check(settings_of(ModelSettings)["aliases"], ["a", "b"]) == ("a", "b")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
@@ -91,34 +90,20 @@ def test_allowed_hosts_are_bare_names(name):
         check(settings_of(Server)["allowed_hosts"], ["mac.local", name])
 
 
-def test_texts_and_lists_have_an_end():
-    with pytest.raises(ValueError, match="4097 characters long; the limit is 4096"):
-        check(settings_of(ModelSettings)["path"], "x" * 4097)
-    with pytest.raises(ValueError, match="65 entries; the limit is 64"):
-        check(settings_of(ModelSettings)["aliases"], ["x"] * 65)
+@pytest.mark.parametrize(("cls", "key"), [(Memory, "keep_alive"), (Memory, "keep_alive_max"),
+                                          (ModelSettings, "keep_alive")])
+def test_keep_alive_is_a_time(cls, key):
+    for text in ("0", "-1", "90", "5m", "1h30m"):
+        assert check(settings_of(cls)[key], text) == text
+    with pytest.raises(ValueError, match=r'^"five" is no time: neither a number of seconds nor a duration such as'):
+        check(settings_of(cls)[key], "five")
 
 
-def test_from_text_reads_each_kind_and_leaves_the_rest_to_check():
-    model, limits = settings_of(ModelSettings), settings_of(Limits)
-    assert from_text(limits["max_running"], "7") == 7
-    assert from_text(limits["aging_s"], "7") == 7.0
-    assert from_text(model["aliases"], " a, b,,") == ["a", "b"]
-    assert from_text(model["preload"], "True") is True
-    assert from_text(model["engine"], "echo") == "echo"
-    for wrong in ("", "5.5", "x", "9" * 5000):
-        assert from_text(limits["max_running"], wrong) == wrong
-
-
-def test_the_remedy_is_the_mended_value_or_an_example():
-    model, limits = settings_of(ModelSettings), settings_of(Limits)
-    assert remedy(limits["max_running"], "7") == "write max_running = 7"
-    assert remedy(limits["max_running"], 7.0) == "write max_running = 7"
-    assert remedy(model["aliases"], "a") == 'write aliases = ["a"]'
-    assert remedy(model["preload"], "true") == "write preload = true"
-    assert remedy(limits["max_running"], 0) == "write for example max_running = 5"
-    assert remedy(limits["max_running"], "x", "MLX_MAX_CONCURRENT") == \
-        "set for example MLX_MAX_CONCURRENT=5 or unset it"
-    assert remedy(settings_of(Control)["models_dir"], 5) == "correct it or leave models_dir out"
+def test_only_a_model_may_leave_keep_alive_to_the_wider_setting():
+    assert check(settings_of(ModelSettings)["keep_alive"], "") == ""
+    for key in ("keep_alive", "keep_alive_max"):
+        with pytest.raises(ValueError, match="is no time"):
+            check(settings_of(Memory)[key], "")
 
 
 def test_the_example_file_is_the_declarations():

@@ -1,6 +1,7 @@
 """The rendered supervisor.conf: the facts that DESIGN 1 relies on, read back by supervisord's own parser rules."""
 
 import configparser
+import importlib
 import shlex
 from pathlib import Path
 
@@ -95,6 +96,13 @@ def test_the_socket_is_private_and_there_is_no_other(config: Config) -> None:
     assert conf["unix_http_server"]["file"] == "/srv/warden home/run/supervisor.sock"
     assert conf["supervisorctl"]["serverurl"] == "unix:///srv/warden home/run/supervisor.sock"
     assert conf["supervisord"]["umask"] == "077"
+
+
+def test_supervisorctl_gets_the_verbs_for_models(config: Config) -> None:
+    plugin = parsed(rendered(config))["ctlplugin:warden"]
+    assert dict(plugin) == {"supervisor.ctl_factory": "control.ctl_plugin:make_plugin", "home": "/srv/warden home"}
+    module, _, factory = plugin["supervisor.ctl_factory"].partition(":")
+    assert callable(getattr(importlib.import_module(module), factory))
 
 
 def test_every_log_lies_in_the_home_and_is_rotated(config: Config) -> None:

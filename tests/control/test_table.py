@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from control.table import ROWS, ControlWords, GatewayWords, RowControl, RowGateway, RowWorker, Table, TableRefused
+from control.table import (
+    ROWS,
+    ControlWarning,
+    ControlWords,
+    GatewayWords,
+    RowControl,
+    RowGateway,
+    RowReason,
+    RowWorker,
+    Table,
+    TableRefused,
+)
 from control.table_layout import FILE_BYTES, encode_header
-from tests.support.table_files import BOOT_ID, fill, open_descriptors
+from tests.support.table_files import BOOT_ID, fill, open_descriptors, say
 
 
 @pytest.fixture
@@ -30,7 +41,7 @@ def test_a_new_table_is_empty_private_and_whole(table: Table, path: Path) -> Non
     assert path.stat().st_blocks * 512 >= FILE_BYTES  # no holes: a store never has to find room on a full disk
     assert path.stat().st_mode & 0o7777 == 0o600
     assert os.listdir(path.parent) == ["table"]
-    assert table.snapshot() == (BOOT_ID, None, None, ())
+    assert table.snapshot() == (BOOT_ID, None, None, (), "")
 
 
 def test_it_is_private_whatever_the_umask(path: Path) -> None:
@@ -155,7 +166,10 @@ def test_a_snapshot_holds_the_named_rows_and_nothing_else(table: Table) -> None:
     table.name_row(5, "five")
     table.name_row(2, "two")
     worker, control = fill(table, RowWorker, 5), fill(table, ControlWords)
+    say(table, RowReason, "kept: 2 answers under way", 5)
+    say(table, ControlWarning, "memory is critical")
     snapshot = table.snapshot()
     assert (snapshot.boot_id, snapshot.control, snapshot.gateway) == (BOOT_ID, control, None)
     assert [(row.index, row.name) for row in snapshot.rows] == [(2, "two"), (5, "five")]
-    assert snapshot.rows[1] == (5, "five", fill(table, RowControl, 5), None, worker)
+    assert snapshot.rows[1] == (5, "five", fill(table, RowControl, 5), None, worker, "kept: 2 answers under way")
+    assert (snapshot.rows[0].reason, snapshot.warning) == ("", "memory is critical")

@@ -13,17 +13,19 @@ from hypothesis import strategies as st
 
 from control.table import (
     ROWS,
+    ControlWarning,
     ControlWords,
     GatewayWords,
     RowControl,
     RowGateway,
     RowName,
+    RowReason,
     RowWorker,
     Table,
     TableRefused,
 )
 from control.table_layout import FILE_BYTES, LAYOUTS
-from tests.support.table_files import BOOT_ID, fill, open_descriptors
+from tests.support.table_files import BOOT_ID, fill, open_descriptors, say
 
 ROOT = Path(__file__).parents[2]
 CHILD_WITHIN_S = 30
@@ -101,7 +103,7 @@ def test_version_is_what_is_said_even_where_the_size_differs_too(table: Table, p
     content[8] = 9
     path.write_bytes(content.ljust(size, b"\0")[:size])
     line = refused(path)
-    assert "layout version 9, and this program reads version 1" in line and "`warden down`, then `warden up`" in line
+    assert "layout version 9, and this program reads version 2" in line and "`warden down`, then `warden up`" in line
 
 
 def test_header_checksum(table: Table, path: Path) -> None:
@@ -140,10 +142,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
     table = Table.create(tmp_path_factory.mktemp("full") / "table", BOOT_ID)
     for kind in (ControlWords, GatewayWords):
         fill(table, kind)
+    say(table, ControlWarning, "memory is critical " * 20)
     for row in range(4):
         table.name_row(row, f"model-{row}")
         for kind in ABOUT_ROW:
             fill(table, kind, row, first=row * 2**33 + 1)
+        say(table, RowReason, f"reason {row}", row)
     yield table
     table.close()
 
@@ -166,13 +170,14 @@ def test_a_flipped_byte_is_unknown_or_the_truth(full: Table, place: int, mask: i
             file.write(before)
     assert all(value in (None, truth[key]) for key, value in read.items())
     assert seen.control in (None, whole.control) and seen.gateway in (None, whole.gateway)
+    assert seen.warning in ("", whole.warning) and whole.warning
     for row in seen.rows:
-        told = whole.rows[row.index] if row.index < 4 else (row.index, "", None, None, None)
+        told = whole.rows[row.index] if row.index < 4 else (row.index, "", None, None, None, "")
         assert all(value in (None, "", true) for value, true in zip(row[1:], told[1:], strict=True))
     assert [row.index for row in seen.rows][:4] == [0, 1, 2, 3]  # no row is ever lost
 
 
-@pytest.mark.parametrize("size", [0, 100, 128, 300, 700, 4096, FILE_BYTES - 1])
+@pytest.mark.parametrize("size", [0, 100, 128, 300, 700, 1152, 4096, FILE_BYTES - 1])
 def test_a_table_cut_short_reads_as_unknown_and_counts_as_replaced(table: Table, path: Path, size: int) -> None:
     fill(table, GatewayWords)
     table.name_row(ROWS - 1, "last")
@@ -180,7 +185,7 @@ def test_a_table_cut_short_reads_as_unknown_and_counts_as_replaced(table: Table,
     os.truncate(path, size)
     assert table.replaced()
     assert table.read(RowWorker, ROWS - 1) is None
-    assert (table.read(GatewayWords) is None) == (size < 512)
+    assert (table.read(GatewayWords) is None) == (size < 1152)
     assert table.snapshot().gateway == table.read(GatewayWords)
     assert all(row.worker in (None, worker) for row in table.snapshot().rows)
     with pytest.raises(TableRefused, match=f"cut short by another program to {size} of {FILE_BYTES} bytes"):

@@ -1,6 +1,9 @@
 """A reconciler with nothing real around it: a clock moved by hand, and lists of what it ordered and said."""
 
 from control import messages
+from control.adoption import adopt
+from control.budget import ModelFacts, Profile
+from control.pressure import Reading
 from control.process_watch import PROGRAM
 from control.reconciler import Reconciler
 from control.states import Phase
@@ -10,11 +13,20 @@ from tests.support.gateway_world import make_config
 
 BOOT, EPOCH, FLOOR = 77, 500, 1000
 NS = 1_000_000_000
+GIB = 1024**3
+GATEWAY = b"gw"
 
 
 class World:
-    def __init__(self, *slugs: str, prewarm: int = 0, preload: tuple[str, ...] = (), **settings) -> None:
+    def __init__(self, *slugs: str, prewarm: int = 0, preload: tuple[str, ...] = (), total_gb: float = 32.0,
+                 **settings) -> None:
         self.now = 100.0
+        self.used, self.total_gb, self.available_gb = 0.2, total_gb, total_gb * 0.9
+        self.sizes_gb: dict[str, float] = {}  # of a model's weights
+        self.facts_refused: dict[str, str] = {}
+        self.profiles: dict[str, Profile] = {}
+        self.gateway_words: dict[str, dict[str, int]] = {}  # beside what `waits` and `last_used` say
+        self.gateway_silent = False
         self.orders: list[tuple[str, ...]] = []
         self.said: list[tuple[bytes, object]] = []
         self.written: dict[str, dict[str, int]] = {}
@@ -33,9 +45,18 @@ class World:
         for slug in preload:
             self.r.rows[slug].wanted_by = "preload"
         self.r.processes.read_at = self.now  # supervisord was asked once, and nothing ran
+        self.read_memory()
 
     def make_reconciler(self, epoch: int = EPOCH) -> Reconciler:
         return Reconciler(self.config, self, epoch, BOOT, {slug: n for n, slug in enumerate(self.slugs)}, FLOOR)
+
+    def control_restarts(self) -> None:
+        """Another control process takes over the table as this one leaves it behind."""
+        left = self.snapshot()
+        self.r = self.make_reconciler(self.r.epoch + 1)
+        adopt(self.r, left, self.now)
+        self.r.processes.read_at = self.now
+        self.read_memory()
 
     # -- effects
 
@@ -55,11 +76,23 @@ class World:
 
     def read_gateway(self, index):
         slug = self.slugs[index]
+        if self.gateway_silent:
+            return None
         high, medium, low = self.waits.get(slug, (0, 0, 0))
         words = dict.fromkeys(RowGateway._fields, 0) | {
             "waiting_high": high, "waiting_medium": medium, "waiting_low": low,
-            "last_dispatch_ns": int(self.last_used.get(slug, 0) * NS)}
+            "incarnation": self.r.rows[slug].incarnation,
+            "last_dispatch_ns": int(self.last_used.get(slug, 0) * NS)} | self.gateway_words.get(slug, {})
         return RowGateway(**words)
+
+    def read_facts(self, slug):
+        return self.facts_refused.get(slug) or ModelFacts(int(self.sizes_gb.get(slug, 0) * GIB), 0, 4096, 0, "echo")
+
+    def read_profile(self, slug):
+        return self.profiles.get(slug)
+
+    def save_profile(self, slug, profile) -> None:
+        self.profiles[slug] = profile
 
     def read_worker(self, index):
         return self.words.get(self.slugs[index])
@@ -77,9 +110,51 @@ class World:
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + 1.0)
+            self.read_memory()
             self.r.on_tick(self.now)
             if not self.supervisord_silent:
                 self.supervisord_lists()
+
+    def read_memory(self) -> None:
+        total, available = int(self.total_gb * GIB), int(self.available_gb * GIB)
+        self.r.books.on_reading(Reading(self.used, "test", self.now, total, available, total, 0))
+
+    def press(self, used: float) -> None:
+        """Memory is used so far, from now on."""
+        self.used = used
+        self.tick()
+
+    def gateway_up(self) -> None:
+        self.r.on_frame(GATEWAY, messages.GatewayHello(1, BOOT, 7), self.now)
+
+    def resident(self, slug: str, *, pid: int | None = None) -> bytes:
+        """A loaded, idle worker that obeys this control process, and whose words are fresh."""
+        self.want(slug, medium=1)
+        self.order_done(slug)
+        identity = self.load(slug)
+        self.settle(slug)
+        return identity
+
+    def settle(self, slug: str) -> None:
+        """Its worker says that it obeys this control process, and beats."""
+        row = self.r.rows[slug]
+        self.r.on_frame(row.peer, messages.Report(1, slug, row.incarnation, row.worker_phase, row.load_id, "",
+                                                  self.r.epoch), self.now)
+        self.set_words(slug)
+
+    def gateway_says(self, kind: type, slug: str, *rest: int, fence: int | None = None) -> None:
+        row = self.r.rows[slug]
+        self.r.on_frame(GATEWAY, kind(1, 7, slug, row.incarnation, fence or row.fence_id, *rest), self.now)
+
+    def worker_says(self, kind: type, slug: str, *rest: str, fence: int | None = None) -> None:
+        row = self.r.rows[slug]
+        self.r.on_frame(row.peer, kind(1, slug, row.incarnation, fence or row.fence_id, *rest), self.now)
+
+    def said_to(self, identity: bytes, kind: type) -> list:
+        return [message for who, message in self.said if who == identity and isinstance(message, kind)]
+
+    def fences_said(self) -> list[str]:
+        return [message.slug for message in self.said_to(GATEWAY, messages.Fence)]
 
     def supervisord_lists(self) -> None:
         """The processes that run, and no news about others."""

@@ -1,14 +1,18 @@
 """Driving an engine in tests: its whole life in one thread of its own, and what its jobs said, checked as it comes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.engine import Engine, EngineJob, JobKey, MemoryFacts, ModelFacts, Output
+import mlx.core as mx
+
+from workers.engine import Engine, EngineJob, JobKey, LoadPlan, MemoryFacts, ModelFacts, Output
 from workers.protocol import End
 
 STEPS_MAX = 5_000
+LIMITS_ASIDE_BYTES = 2**40  # set for a moment: MLX tells a limit only when it is given another
 
 
 class EngineInThread:
@@ -16,16 +20,15 @@ class EngineInThread:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.batch_max = engine.batch_max
         self.progress: list[float] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     def call(self, function: Callable, *arguments: Any) -> Any:
         return self._thread.submit(function, *arguments).result()
 
-    def start(self) -> ModelFacts:
+    def start(self, plan: LoadPlan = LoadPlan()) -> ModelFacts:
         self.call(self.engine.prepare)
-        return self.call(self.engine.load, self.progress.append)
+        return self.call(self.engine.load, self.progress.append, plan)
 
     def add(self, job: EngineJob) -> None:
         self.call(self.engine.add, job)
@@ -40,6 +43,10 @@ class EngineInThread:
         return self.call(self.engine.memory)
 
     @property
+    def batch_max(self) -> int:
+        return self.engine.batch_max
+
+    @property
     def active(self) -> int:
         return self.engine.active
 
@@ -50,6 +57,19 @@ class EngineInThread:
     def close(self) -> None:
         self.call(self.engine.close)
         self._thread.shutdown()
+
+
+@contextmanager
+def kept_limits() -> Iterator[None]:
+    """MLX's limits belong to the whole process: whatever happens inside, they are put back."""
+    memory_bytes, cache_bytes = mx.set_memory_limit(LIMITS_ASIDE_BYTES), mx.set_cache_limit(LIMITS_ASIDE_BYTES)
+    mx.set_memory_limit(memory_bytes)
+    mx.set_cache_limit(cache_bytes)
+    try:
+        yield
+    finally:
+        mx.set_memory_limit(memory_bytes)
+        mx.set_cache_limit(cache_bytes)
 
 
 @dataclass

@@ -24,7 +24,8 @@ Script = Callable[[msgspec.Struct], Iterable[msgspec.Struct]]
 
 def model_info(name: str = "tiny", **facts: object) -> protocol.ModelInfo:
     given = {"aliases": [], "engine": "echo", "path": "", "state": "ready", "reason": "", "context_length": 2048,
-             "batch_max": 8, "active": 0, "queued": 0, "memory_bytes": 1_000_000, "load_ms": 20, "pid": 4711}
+             "batch_max": 8, "active": 0, "queued": 0, "memory_bytes": 1_000_000, "load_ms": 20, "pid": 4711,
+             "share_bytes": 2_000_000, "pinned": False, "keep_until_s": 300.0, "load_progress": 1.0}
     return protocol.ModelInfo(name, **(given | facts))
 
 
@@ -76,6 +77,7 @@ class FakeGateway:
             protocol.ListModels: lambda m: [self._result(m.id, self.models)],
             protocol.Show: self._show,
             protocol.LoadModel: self._show,
+            **dict.fromkeys(protocol.Order.__args__, self._take_order),
             protocol.Cancel: lambda _: [],
         }
 
@@ -138,6 +140,12 @@ class FakeGateway:
             if question.model in ("", model.name, f"{model.name}:latest"):
                 return [self._result(question.id, model)]
         return [error(question.id, "model_not_found", f'model "{question.model}" not found')]
+
+    def _take_order(self, order: protocol.Order) -> list[msgspec.Struct]:
+        if all(order.model not in (model.name, f"{model.name}:latest") for model in self.models):
+            return [error(order.id, "model_not_found", f'model "{order.model}" not found')]
+        verb = type(order).__struct_config__.tag
+        return [self._result(order.id, protocol.OrderDone(order.model, f"{verb} of {order.model}"))]
 
     def _result(self, request_id: str, value: object) -> protocol.Result:
         return protocol.Result(request_id, msgspec.Raw(protocol.encode(value)))

@@ -26,6 +26,9 @@ class World:
     def __init__(self, *slugs: str, **settings) -> None:
         self.now = 100.0
         self.supervisord_at = 0.0
+        self.control_words: dict[str, int] = {}  # what control says of itself beside being alive
+        self.control_is_away = False
+        self.reasons: dict[str, str] = {}
         self.rows: dict[str, RowControl] = {}
         self.worker_words: dict[str, RowWorker] = {}
         self.worker_frames: list[tuple[bytes, object]] = []
@@ -52,8 +55,10 @@ class World:
         self.worker_frames.append((identity, message))
         return True
 
-    def to_control(self, message) -> None:
-        self.control_frames.append(message)
+    def to_control(self, message) -> bool:
+        if not self.control_is_away:
+            self.control_frames.append(message)
+        return not self.control_is_away
 
     def read_row(self, slug):
         return self.rows.get(slug)
@@ -63,7 +68,11 @@ class World:
 
     def read_control(self):
         return ControlWords(**dict.fromkeys(ControlWords._fields, 0) | {
-            "heartbeat_ns": int(self.now * 1e9), "supervisord_at_ns": int(self.supervisord_at * 1e9)})
+            "heartbeat_ns": int(self.now * 1e9), "supervisord_at_ns": int(self.supervisord_at * 1e9),
+            **self.control_words})
+
+    def read_reason(self, slug):
+        return self.reasons.get(slug, "")
 
     def note(self, event, **facts) -> None:
         self.notes.append((event, facts))
@@ -85,9 +94,10 @@ class World:
         self.now += seconds
         self.turn()
 
-    def set_row(self, slug: str, phase: Phase, incarnation: int = 1, fence: int = 0, cleared: int = 0) -> None:
+    def set_row(self, slug: str, phase: Phase, incarnation: int = 1, fence: int = 0, cleared: int = 0,
+                **more: int) -> None:
         words = dict.fromkeys(RowControl._fields, 0) | {
-            "phase": phase, "incarnation": incarnation, "fence_id": fence, "fence_cleared": cleared}
+            "phase": phase, "incarnation": incarnation, "fence_id": fence, "fence_cleared": cleared, **more}
         self.rows[slug] = RowControl(**words)
 
     def hello(self, slug: str, identity: bytes, *, incarnation=1, phase=Phase.READY, known=EPOCH, batch=8) -> None:

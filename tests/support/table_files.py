@@ -1,8 +1,8 @@
-"""What the tests of the table share: a record written in every word, and a count of open files."""
+"""What the tests of the table share: a record written in every word or with a text, and a count of open files."""
 
 import os
 
-from control.table import Table
+from control.table import Table, text_words
 
 BOOT_ID = 2**64 - 3
 
@@ -14,6 +14,13 @@ def fill(table: Table, kind: type, row: int | None = None, first: int = 2**40) -
     writer.set(**values._asdict())
     writer.flush()
     return values
+
+
+def say(table: Table, kind: type, text: str, row: int | None = None) -> None:
+    """Write a text into a text record."""
+    writer = table.writer(kind, row)
+    writer.set(**text_words(kind, text)._asdict())
+    writer.flush()
 
 
 def open_descriptors() -> int:

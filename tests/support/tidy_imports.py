@@ -19,16 +19,19 @@ PURE = {  # a module whose docstring says "Pure" is held to it too
     *(f"gateway.http.{name}" for name in ("streams", "errors")),
 }
 _FACTS = {f"control.{name}" for name in
-          ("states", "config", "table", "messages", "home", "sockets", "process_facts", "journal")}
+          ("states", "config", "table", "messages", "home", "sockets", "process_facts", "journal", "failpoints",
+           "keep_alive")}
 _FACE = {"gateway", "gateway.client", "gateway.protocol",
-         "control.config", "control.home", "control.journal", "control.states", "control.table"}
+         "control.config", "control.home", "control.journal", "control.keep_alive", "control.states", "control.table"}
 PARTS: dict[str, set[str]] = {
     "control": set(),
     "workers": _FACTS,
     "gateway": _FACTS | {"control.routing", "workers.protocol"},
     "gateway.http": _FACE,
-    "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"},  # up, down and ctl drive supervisord
-    "bench": {"gateway", "gateway.client", "gateway.protocol"} | PURE,
+    "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"}  # up, down and ctl drive supervisord
+                   | {f"control.{name}" for name in  # fits shows control's arithmetic, also for a model not configured
+                      ("budget", "model_size", "pressure", "profiles", "weights")},
+    "bench": {"gateway", "gateway.client", "gateway.protocol", "control.table"} | PURE,  # the table to read, as all may
 }
 CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts with a trailing ".", that may import it
     "mlx": {"workers.mlx_engine", "workers.sampling", "bench.ref_batch"},  # the last is MLX without us, to compare with

@@ -1,0 +1,163 @@
+"""Evictions carried out: facts for the chooser, its outcome to the three keys, and what people are told about it.
+
+What goes is decided in `control/eviction.py` (pure) and asked for in `control/three_keys.py`; this collects the facts
+and remembers nothing that it can read again. A reading of the table only makes a candidate.
+
+1. Pressure is looked at in each turn, so also at each completion (the gateway says Idle while there is pressure).
+2. A closing fence stands only as long as the choice, made anew, still wants it.
+3. When memory is critical and nothing can go, no new LOW and MEDIUM work is begun: the overload bits say so, and the
+   warning names who is protected and why.
+"""
+
+from __future__ import annotations
+
+from math import inf, isclose
+from typing import TYPE_CHECKING
+
+from control import eviction
+from control.eviction import Demand, Evict, Rules, Wait
+from control.keep_alive import choose_keep_alive_s
+from control.pressure_level import Level
+from control.resident import HOLDS_MEMORY, Resident, why_protected
+from control.rows import RowState
+from control.states import Phase, Priority
+from control.table import FOREVER, RowGateway
+
+if TYPE_CHECKING:
+    from control.reconciler import Reconciler
+
+NS = 1_000_000_000
+KEEP_UNTIL_STEP_S = 0.5  # a smaller change is not worth writing
+REFUSED_UNDER_PRESSURE = 1 << Priority.MEDIUM | 1 << Priority.LOW
+
+
+class Evictor:
+    """`overload` are the bits for the table, `protected` the sentence for the warning."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.r = reconciler
+        self.rules = Rules(reconciler.config.grace_s, reconciler.config.min_residency_s)
+        self.overload = 0
+        self.protected = ""
+
+    # -- facts -----------------------------------------------------------------------------------------------
+
+    def residents(self, now: float) -> list[Resident]:
+        return [self.resident(row, now) for row in self.r.rows.values() if row.effective in HOLDS_MEMORY]
+
+    def resident(self, row: RowState, now: float) -> Resident:
+        words = self.r.effects.read_gateway(row.index)
+        keep_until = self._keep_until(row, words)
+        moved = not isclose(keep_until, row.keep_until, rel_tol=0, abs_tol=KEEP_UNTIL_STEP_S)
+        if row.effective is Phase.READY and moved:
+            row.keep_until = keep_until
+            self.r.effects.write_row(row)
+        waiting = (words.waiting_high, words.waiting_medium, words.waiting_low) if words else (0, 0, 0)
+        return Resident(
+            slug=row.slug,
+            phase=Phase.LOADING if row.loading else row.effective,
+            frees_bytes=row.share_bytes,
+            unfinished=self._unfinished(row, words, now),
+            waiting=waiting,
+            oldest_wait=words.oldest_wait_since_ns / NS if words and words.oldest_wait_since_ns else None,
+            last_used=used_at(words),
+            last_class=Priority(words.last_class - 1) if words and words.last_class else None,
+            loaded_at=row.loaded_at,
+            load_s=row.load_s,
+            keep_until=keep_until,
+            pinned=row.pinned,
+            leaving=row.stop is not None and not row.is_closing,
+        )
+
+    def _unfinished(self, row: RowState, words: RowGateway | None, now: float) -> int | None:
+        """None where it is not known for certain: that reads as busy."""
+        if row.effective is Phase.EMPTY:
+            return 0
+        worker = self.r.effects.read_worker(row.index)
+        if worker is None or worker.incarnation != row.incarnation or now - worker.heartbeat_ns / NS > 3.0:
+            return None
+        if words is None or words.incarnation != row.incarnation:
+            return None
+        return max(words.unfinished, worker.active)
+
+    def _keep_until(self, row: RowState, words: RowGateway | None) -> float:
+        last_used = used_at(words)
+        if row.unload_asked_at > last_used:
+            return row.unload_asked_at
+        model, config = self.r.models[row.slug], self.r.config
+        word = words.keep_alive_ms if words else 0
+        asked_s = None if not word else inf if word == FOREVER else (word - 1) / 1000
+        keep_s = choose_keep_alive_s(asked_s, model.keep_alive, config.keep_alive, config.keep_alive_max)
+        return max(last_used, row.loaded_at) + keep_s
+
+    def why_kept(self, row: RowState, now: float) -> str:
+        """What its own work says against unloading it now; "" if nothing does."""
+        resident = self.resident(row, now)
+        if why := why_protected(resident):
+            return why
+        return f"{sum(resident.waiting)} wait for it" if any(resident.waiting) else ""
+
+    # -- decisions carried out -------------------------------------------------------------------------------
+
+    def make_room(self, demand: Demand, residents: list[Resident], now: float) -> int:
+        """Somebody wants a model that does not fit. Returns what others may be given meanwhile, in bytes."""
+        outcome = eviction.choose_for_demand(demand, self.r.books.free_bytes(), residents, self.rules,
+                                             self.r.books.level, now)
+        row = self.r.rows[demand.slug]
+        if isinstance(outcome, Evict):
+            self._begin(outcome, f"{demand.slug} needs room", now)
+            self.r.explain(row, "waits for room: " + ", ".join(f"{one.slug} goes" for one in outcome.victims), now)
+        else:
+            why = outcome.why if isinstance(outcome, eviction.Nothing) else told(outcome)
+            self.r.explain(row, f"waits for room: {why}", now)
+        wanted = {one.slug for one in outcome.victims if one.closing} if isinstance(outcome, Evict) else set()
+        self.end_closings(wanted, now)
+        return 0 if isinstance(outcome, eviction.Nothing) else outcome.beside_bytes
+
+    def end_closings(self, still_wanted: set[str], now: float) -> None:
+        """Take back the closing fences that the choice, made anew, does not want any more (2)."""
+        for row in self.r.rows.values():
+            if row.is_closing and row.slug not in still_wanted:
+                self.r.keys.give_up(row, now, "nobody needs its room any more, or it is wanted more itself")
+
+    def press(self, now: float) -> None:
+        """Memory is short (1), or a model has not been used for its keep-alive."""
+        level, residents = self.r.books.level, self.residents(now)
+        outcome = eviction.choose_for_pressure(level, residents, self.rules, now)
+        if isinstance(outcome, Evict):
+            self._begin(outcome, f"memory at {self.r.books.used_percent:.1f} %", now)
+        expired = eviction.choose_expired(residents, now)
+        if isinstance(expired, Evict):
+            self._begin(expired, "", now)
+        self._judge_overload(level, outcome, now)
+
+    def _begin(self, outcome: Evict, why: str, now: float) -> None:
+        for victim in outcome.victims:
+            row = self.r.rows[victim.slug]
+            if row.stop is None and not self.r.keys.why_not(row):
+                reason = f"{why}; {victim.reason}" if why else victim.reason
+                self.r.keys.begin(row, reason, now, closing=victim.closing)
+                self.r.effects.note("evict", model=row.slug, reason=reason, closing=victim.closing,
+                                    share_bytes=row.share_bytes, used_percent=self.r.books.used_percent)
+
+    def _judge_overload(self, level: Level, outcome: Evict | Wait | eviction.Nothing, now: float) -> None:
+        stuck = level >= Level.CRITICAL and not isinstance(outcome, Evict) and not any(
+            row.stop is not None for row in self.r.rows.values())
+        overload = REFUSED_UNDER_PRESSURE if stuck or level >= Level.EMERGENCY else 0
+        protected = ""
+        if stuck:
+            who = told(outcome) if isinstance(outcome, Wait) else "nothing is loaded that could go"
+            protected = f"memory is at {self.r.books.used_percent:.1f} % and nothing is evicted: {who}"
+        if (overload, bool(protected)) != (self.overload, bool(self.protected)):
+            self.r.effects.note("protected" if protected else "overload", level=level.name, reason=protected,
+                                used_percent=self.r.books.used_percent, refused_classes=overload)
+        self.overload, self.protected = overload, protected
+
+
+def used_at(words: RowGateway | None) -> float:
+    """When a model was used last, monotonic seconds; 0.0: never, or not known."""
+    return max(words.last_dispatch_ns, words.last_end_ns) / NS if words else 0.0
+
+
+def told(outcome: Wait) -> str:
+    return ", ".join(f"{one.slug} ({one.why})" for one in outcome.whom)

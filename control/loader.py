@@ -1,0 +1,129 @@
+"""Starts and loads carried out: facts for the choice, orders to supervisord and workers, room asked for where it lacks.
+
+What comes next is decided in `control/load_choice.py` (pure); who goes for it in `control/eviction.py`.
+
+1. One load at a time, and a LOAD that was said is said again while its worker stays EMPTY: twice is harmless.
+2. A load gets its share, batch and context when it is ordered: as much as is free then, at most its full batch.
+3. Files that cannot be measured are not loaded: the model is quarantined with the reason, its empty process leaves.
+4. An operator's start of a model that could never fit ends in that process leaving again, with the reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from control import eviction, load_choice, messages
+from control.load_choice import Facts, Load, MakeRoom, Room, Start
+from control.process_watch import PROGRAM
+from control.resident import Resident
+from control.rows import RowState
+from control.states import Phase
+
+if TYPE_CHECKING:
+    from control.reconciler import Reconciler
+
+NS = 1_000_000_000
+LOAD_AGAIN_S = 5.0
+OPERATOR = "an operator"  # who wants a model without a request
+
+
+class Loader:
+    def __init__(self, reconciler: Reconciler, floor: int) -> None:
+        self.r = reconciler
+        self._loads = floor
+
+    def act(self, now: float) -> None:
+        """The one next thing: start, load or make room."""
+        residents = self.r.evictor.residents(now)
+        rows = [self._facts(row, residents) for row in self.r.rows.values()]
+        books = self.r.books
+        room = Room(books.free_bytes(), books.level, books.preload_allowed)
+        choice = load_choice.choose_next(rows, self.r.config.prewarm, room)
+        if isinstance(choice, MakeRoom):
+            demand = eviction.Demand(choice.slug, choice.bytes, choice.priority, choice.since)
+            beside_bytes = self.r.evictor.make_room(demand, residents, now)
+            choice = load_choice.choose_beside(rows, choice.slug, room, beside_bytes)
+        else:
+            self.r.evictor.end_closings(set(), now)
+        match choice:
+            case Start():
+                self._start(self.r.rows[choice.slug], choice.reason, now)
+            case Load():
+                self._load(self.r.rows[choice.slug], choice, now)
+
+    def _facts(self, row: RowState, residents: list[Resident]) -> Facts:
+        words = self.r.effects.read_gateway(row.index)
+        needs_bytes = max(0, row.need_bytes - row.share_bytes)
+        # Whether an operator stopped it is not known until supervisord was asked after its end (STOPPED is a hold).
+        settled = row.phase is not Phase.DOWN or row.ended_at < self.r.processes.read_at
+        most = eviction.most_room(row.slug, self.r.books.free_bytes(), residents)
+        return Facts(
+            slug=row.slug,
+            phase=row.effective if settled and row.stop is None else Phase.STOPPING,
+            loading=row.loading,
+            waiting=(words.waiting_high, words.waiting_medium, words.waiting_low) if words else (0, 0, 0),
+            oldest_wait=words.oldest_wait_since_ns / NS if words and words.oldest_wait_since_ns else None,
+            wanted_by=row.wanted_by,
+            wanted_at=row.wanted_at,
+            last_used=words.last_dispatch_ns / NS if words else 0.0,
+            needs_bytes=needs_bytes,
+            start_bytes=self.r.books.empty_bytes(row),
+            could_fit=needs_bytes <= most and not self.r.books.why_no_facts(row),
+        )
+
+    def _start(self, row: RowState, reason: str, now: float) -> None:
+        row.on_started(now, reason)
+        row.share_bytes = self.r.books.empty_bytes(row)
+        self.r.effects.note("start", model=row.slug, reason=reason)
+        self.r.tell([row], now)
+        self.r.effects.order("start", PROGRAM + row.slug)  # STARTING until a hello or an end
+
+    def _load(self, row: RowState, choice: Load, now: float) -> None:
+        if not row.peer or row.is_fenced:
+            return  # it has not greeted this control process yet, or is being settled
+        plan = self.r.books.plan_load(row, choice.room_bytes)
+        self._loads += 1
+        row.load_id, row.load_deadline = self._loads, now + self.r.limits.load_deadline_s
+        row.plan, row.share_bytes = plan, plan.share_bytes  # (2)
+        row.batch_max, row.context_length = plan.rows, plan.context_length
+        row.reason = choice.reason
+        self.r.effects.note("load", model=row.slug, incarnation=row.incarnation, reason=choice.reason,
+                            share_bytes=plan.share_bytes, batch=plan.rows, context=plan.context_length,
+                            measured=plan.measured, reserved_bytes=self.r.books.reserved_bytes,
+                            ceiling_bytes=self.r.books.ceiling.bytes)
+        self.r.tell([row], now)
+        self._send_load(row, now)
+
+    def _send_load(self, row: RowState, now: float) -> None:
+        """Said again while the worker stays EMPTY: it may be lost with a connection, and twice is harmless (1)."""
+        row.load_sent_at = now
+        plan = row.plan
+        load = messages.Load(messages.VERSION, row.incarnation, row.load_id, self.r.epoch, plan.share_bytes,
+                             plan.runtime_bytes, plan.rows, plan.context_length, plan.row_tokens)
+        if not self.r.effects.to_peer(row.peer, load):
+            row.peer, row.load_sent_at = b"", None  # its death, or its next hello, decides
+
+    def on_tick(self, row: RowState, now: float) -> None:
+        if row.effective is Phase.EMPTY and row.load_sent_at is not None and now - row.load_sent_at > LOAD_AGAIN_S:
+            self._send_load(row, now)
+        bad_files = self.r.books.why_no_facts(row)
+        if bad_files and row.phase is Phase.DOWN:
+            row.on_bad_files(now, bad_files)  # (3)
+            self.r.effects.note("load_refused", model=row.slug, reason=bad_files)
+            self.r.tell([row], now)
+        never = "" if bad_files else self.r.books.why_never(row)
+        if never and row.phase is Phase.DOWN:
+            self.r.explain(row, never, now)  # whoever asks for it is answered with the arithmetic
+        why = bad_files or (never if row.wanted_by == OPERATOR else "")
+        if why and row.effective is Phase.EMPTY and not row.loading:
+            row.wanted_by = ""  # (4)
+            if not self.r.keys.why_not(row):
+                self.r.keys.begin(row, why, now)
+
+    def on_loaded(self, row: RowState, now: float) -> None:
+        words = self.r.effects.read_worker(row.index)
+        row.loads += 1
+        row.wanted_by, row.unload_asked_at = "", float("-inf")
+        row.loaded_at = now
+        row.load_s = words.load_ms / 1000 if words and words.incarnation == row.incarnation else 0.0
+        self.r.effects.note("loaded", model=row.slug, incarnation=row.incarnation, load_s=row.load_s)
