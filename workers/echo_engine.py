@@ -6,7 +6,7 @@ beat it:
 
     #tokens=N     length of the answer                #rate=R      this job's tokens per second; 0: as fast as asked
     #text=WORDS   the answer's own words, to the end  #crash_at=K  abort the process instead of token K
-    #hang_at=K    never come back from token K's step
+    #hang_at=K    never come back from token K's step #oom_at=K    token K's step finds no memory, as on a GPU
 
 It refuses what the MLX engine refuses, and passes the same conformance suite. `clock` (seconds) and `sleep` are given,
 so tests need not wait; nothing else of it depends on time or chance.
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from workers.engine import EngineJob, JobKey, MemoryFacts, ModelFacts, Output
+from workers.engine import EngineJob, JobKey, LoadPlan, MemoryFacts, ModelFacts, Output
 from workers.prompt import check_ids, check_length, check_present
 from workers.protocol import End, FinishReason
 from workers.text import StopMatcher
@@ -29,7 +29,7 @@ VOCABULARY = 2**31 - 1
 LOAD_STEPS = 20
 HANG_SLICE_S = 3600.0
 NEVER = -1
-DIRECTIVE = re.compile(r"#(tokens|rate|crash_at|hang_at)=(\d+(?:\.\d+)?)")
+DIRECTIVE = re.compile(r"#(tokens|rate|crash_at|hang_at|oom_at)=(\d+(?:\.\d+)?)")
 OWN_TEXT = re.compile(r"#text=(.*)", re.DOTALL)
 
 
@@ -48,6 +48,7 @@ class Running:
     interval_s: float
     crash_at: int
     hang_at: int
+    oom_at: int
     stops: StopMatcher
     added: float
     due: float
@@ -60,7 +61,10 @@ class Running:
 
 
 class EchoEngine:
-    """See the module. `steps_run` counts steps of the whole batch. `context_length` 0: CONTEXT_DEFAULT_TOKENS."""
+    """See the module. `steps_run` counts steps of the whole batch. `context_length` 0: CONTEXT_DEFAULT_TOKENS.
+
+    Of a plan it takes rows and context; it needs no memory that a share could bound.
+    """
 
     def __init__(self, batch_max: int, context_length: int = 0, rate_per_s: float = 0.0, load_s: float = 0.0,
                  answer_tokens: int = 16, crash_in_load: bool = False, hang_in_load: bool = False,
@@ -76,7 +80,9 @@ class EchoEngine:
     def prepare(self) -> None:
         """There is nothing to import."""
 
-    def load(self, on_progress: Callable[[float], None]) -> ModelFacts:
+    def load(self, on_progress: Callable[[float], None], plan: LoadPlan = LoadPlan()) -> ModelFacts:
+        self.batch_max = min(self.batch_max, plan.batch_max or self.batch_max)
+        self._context_length = min(self._context_length, plan.context_length or self._context_length)
         for step in range(LOAD_STEPS):
             on_progress(step / LOAD_STEPS)
             if self._load_s:
@@ -86,11 +92,13 @@ class EchoEngine:
         on_progress(1.0)
         return ModelFacts(self._context_length, VOCABULARY)
 
-    def _break(self, *, crash: bool, hang: bool) -> None:
+    def _break(self, *, crash: bool, hang: bool, oom: bool = False) -> None:
         if crash:
             os.abort()
         if hang:
             self._hang()
+        if oom:
+            raise RuntimeError("[METAL] Command buffer execution failed: Insufficient Memory (scripted)")
 
     def _hang(self) -> NoReturn:
         while True:
@@ -119,6 +127,7 @@ class EchoEngine:
             interval_s=1 / rate_per_s if rate_per_s else 0.0,
             crash_at=int(said.get("crash_at", NEVER)),
             hang_at=int(said.get("hang_at", NEVER)),
+            oom_at=int(said.get("oom_at", NEVER)),
             stops=StopMatcher(job.stop),
             added=now,
             due=now + (1 / rate_per_s if rate_per_s else 0.0),
@@ -146,8 +155,8 @@ class EchoEngine:
 
     def _advance(self, job: Running, now: float) -> Output:
         """Token number `position`, or the end."""
-        self._break(crash=job.position == job.crash_at, hang=job.position == job.hang_at)
         position, job.due = job.position, job.due + job.interval_s
+        self._break(crash=position == job.crash_at, hang=position == job.hang_at, oom=position == job.oom_at)
         job.first = job.first if position else now
         if position >= job.length:  # an empty answer
             return Output(job.key, position, [], "", _end(job, "stop", now))
@@ -161,6 +170,9 @@ class EchoEngine:
 
     def memory(self) -> MemoryFacts:
         return MemoryFacts()
+
+    def trim(self) -> None:
+        """Nothing is kept for speed."""
 
     def close(self) -> None:
         self._jobs.clear()

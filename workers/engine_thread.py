@@ -5,7 +5,8 @@ queue; while jobs run it looks at the queue between two steps, so a new job join
 
 Limits: when BACKLOG_POSTS_MAX posts lie unread (the gateway is stopped, say) it pauses before the next step, so
 that nothing grows without bound. Any exception out of `load` or `step` is posted and ends the thread; the runtime
-then ends the process, because nothing after it is promised.
+then ends the process, because nothing after it is promised. A reason that begins with OUT_OF_MEMORY tells control to
+load the model into less next time.
 """
 
 import threading
@@ -16,11 +17,15 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from workers.engine import Engine, EngineJob, JobKey, JobRefused, MemoryFacts, ModelFacts, Output
+from workers.engine import Engine, EngineJob, JobKey, JobRefused, LoadPlan, MemoryFacts, ModelFacts, Output
 
 BACKLOG_POSTS_MAX = 256
 MEMORY_EVERY_S = 0.25
 ROOM_LOOK_EVERY_S = 1.0
+OUT_OF_MEMORY = "out of memory: "
+OUT_OF_MEMORY_TEXTS = (  # in lower case, of MLX's RuntimeErrors: what Metal's command buffers, its allocator, CUDA say
+    "insufficient memory", "outofmemory", "out of memory", "unable to allocate", "maximum allowed buffer size",
+    "resource limit", "failed to allocate")
 
 
 class Outputs(NamedTuple):
@@ -53,7 +58,8 @@ Post = Outputs | Loaded | LoadFailed | JobRejected | Fatal
 class EngineThread:
     """Facts that the I/O thread reads without a lock (each is one reference, replaced whole): `steps`,
     `progress_at` (monotonic seconds of the last sign of work), `load_progress` (0..1), `memory`, `ended` (the last
-    post is there)."""
+    post is there), `held` (how many jobs are inside the engine, or 1 while an order about a job is on its way to it:
+    rather a moment too long than too short)."""
 
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.steps = 0
@@ -69,6 +75,8 @@ class EngineThread:
         self._room.set()
         self._memory_at = 0.0
         self._loading = False
+        self._ordered = self._obeyed = self._active = 0
+        self._trim_ordered = False
         self._thread = threading.Thread(target=self._life, name="engine", daemon=True)
 
     # -- called by the I/O thread ----------------------------------------------------------------------------
@@ -76,14 +84,27 @@ class EngineThread:
     def start(self) -> None:
         self._thread.start()
 
-    def load(self) -> None:
-        self._commands.put(self._load)
+    def load(self, plan: LoadPlan) -> None:
+        self._commands.put(lambda: self._load(plan))
 
     def add(self, job: EngineJob) -> None:
+        self._ordered += 1
         self._commands.put(lambda: self._add(job))
 
     def remove(self, key: JobKey) -> None:
-        self._commands.put(lambda: self._engine.remove(key))
+        self._ordered += 1
+        self._commands.put(lambda: self._remove(key))
+
+    def trim(self) -> None:
+        """Between two steps; asked again before it was done, it is done once."""
+        if not self._trim_ordered:
+            self._trim_ordered = True
+            self._commands.put(self._trim)
+
+    @property
+    def held(self) -> int:
+        on_its_way = self._ordered != self._obeyed  # read first: what was obeyed before it shows in `_active`
+        return max(self._active, int(on_its_way))
 
     def take(self) -> list[Post]:
         """Everything posted since the last call, in order."""
@@ -98,11 +119,12 @@ class EngineThread:
     def _life(self) -> None:
         try:
             self._engine.prepare()
+            self._read_memory()
             while True:
                 self._obey()
                 self._step()
         except BaseException as problem:  # broad: whatever ends this thread must end the process, with its reason
-            reason = f"{type(problem).__name__}: {problem}"
+            reason = name_problem(problem)
             self.ended = True
             self._post(LoadFailed(reason) if self._loading else Fatal(reason, traceback.format_exc()))
 
@@ -121,6 +143,7 @@ class EngineThread:
         while not self._room.wait(ROOM_LOOK_EVERY_S):
             self.progress_at = time.monotonic()  # it could go on: whoever does not read is stuck, not this engine
         outputs = self._engine.step()
+        self._active = self._engine.active
         self.steps += 1
         self.progress_at = time.monotonic()
         if self.progress_at - self._memory_at > MEMORY_EVERY_S:
@@ -132,10 +155,10 @@ class EngineThread:
         self._memory_at = time.monotonic()
         self.memory = self._engine.memory()
 
-    def _load(self) -> None:
+    def _load(self, plan: LoadPlan) -> None:
         started = time.monotonic()
         self._loading = True
-        facts = self._engine.load(self._on_load_progress)
+        facts = self._engine.load(self._on_load_progress, plan)
         self._loading = False
         self.load_progress = 1.0
         self._read_memory()
@@ -150,9 +173,33 @@ class EngineThread:
             self._engine.add(job)
         except JobRefused as refused:
             self._post(JobRejected(job.key, refused.code, refused.message))
+        self._on_obeyed()
+
+    def _remove(self, key: JobKey) -> None:
+        self._engine.remove(key)
+        self._on_obeyed()
+
+    def _on_obeyed(self) -> None:
+        self._active = self._engine.active
+        self._obeyed += 1
+
+    def _trim(self) -> None:
+        self._trim_ordered = False
+        self._engine.trim()
 
     def _post(self, post: Post) -> None:
         self._posts.append(post)
         if len(self._posts) >= BACKLOG_POSTS_MAX:
             self._room.clear()
         self._wake()
+
+
+def name_problem(problem: BaseException) -> str:
+    """One line for control and for people; it begins with OUT_OF_MEMORY if that was the matter.
+
+    MLX has no exception of its own for it: a RuntimeError whose text says so. Python's is MemoryError.
+    """
+    text = str(problem).lower()
+    said = isinstance(problem, RuntimeError) and any(phrase in text for phrase in OUT_OF_MEMORY_TEXTS)
+    prefix = OUT_OF_MEMORY if said or isinstance(problem, MemoryError) else ""
+    return f"{prefix}{type(problem).__name__}: {problem}"

@@ -3,11 +3,13 @@
 It never blocks for longer than TICK_S, so heartbeats, ACCEPT and cancel keep their times while the engine computes.
 What the gateway does not read is kept here, in order, up to OUTBOX_FRAMES_MAX frames; beyond it the engine's posts
 are left where they are, and the engine pauses. Nothing is lost and nothing grows without bound.
+
+Failpoints (`control/failpoints.py`): `worker.send.<tag>.before` and `.after` around each message to control and to the
+gateway, at the moment it is handed to ZeroMQ; `worker.words.before` and `.after` around each writing of the row.
 """
 
 import os
 import secrets
-import signal
 import socket
 import time
 from collections import deque
@@ -18,6 +20,7 @@ import msgspec
 import zmq
 
 from control import messages
+from control.failpoints import failpoint
 from control.home import Home
 from control.process_facts import footprint_self_bytes
 from control.sockets import open_dealer
@@ -25,7 +28,10 @@ from control.table import ControlWords, GatewayWords, RowWorker, Table, TableRef
 from workers import protocol as jobs
 from workers.engine import Engine
 from workers.engine_thread import EngineThread
+from workers.row_words import row_words
 from workers.runtime import Runtime
+from workers.stop_signals import StopSignals
+from workers.third_key import ThirdKey
 
 TICK_S = 0.1
 OUTBOX_FRAMES_MAX = 256
@@ -56,11 +62,11 @@ class Loop:
     """Implements `runtime.Effects`."""
 
     def __init__(self, slug: str, home: Home, table: Table, engine: Engine, start_time_us: int, parent: int,
-                 note: Callable[..., None]) -> None:
+                 note: Callable[..., None], stop: StopSignals, third_key: ThirdKey) -> None:
         self._slug, self._home, self._table, self.note = slug, home, table, note
         self._context = zmq.Context()
         self._wake = Wake()
-        self._outbox: deque[bytes] = deque()
+        self._outbox: deque[tuple[str, bytes]] = deque()  # the tag of a frame, for its failpoints, and the frame
         self._nonce = secrets.token_hex(4)
         self._control = open_dealer(self._context, home.endpoint("control"), messages.FRAME_MAX_BYTES,
                                     f"{slug}.{self._nonce}".encode())
@@ -69,23 +75,24 @@ class Loop:
         self._poller.register(self._control, zmq.POLLIN)
         self._poller.register(self._wake.reader, zmq.POLLIN)
         self._engine = EngineThread(engine, self._wake)
-        self._runtime = Runtime(slug, os.getpid(), start_time_us, engine.batch_max, self._engine, self)
+        self._runtime = Runtime(slug, os.getpid(), start_time_us, engine.batch_max, self._engine, self, third_key)
         self._runtime.boot_id = table.boot_id
         self._writer = None
         self._parent = parent
         self._footprint, self._footprint_at = 0, 0.0
-        self._term = False
+        self._stop = stop
+        stop.wake = self._wake
 
     # -- effects ---------------------------------------------------------------------------------------------
 
     def to_control(self, message: msgspec.Struct) -> None:
         with suppress(zmq.Again):  # control is away: hello is repeated, and the table says the phase
-            self._control.send(messages.encode(message), zmq.DONTWAIT)
+            _send(self._control, _tag(message), messages.encode(message))
 
     def to_gateway(self, message: msgspec.Struct) -> None:
         """In order. A heartbeat is not worth keeping while the gateway takes nothing."""
         if self._gateway is not None and not (self._outbox and isinstance(message, jobs.Beat)):
-            self._outbox.append(jobs.encode(message))
+            self._outbox.append((_tag(message), jobs.encode(message)))
 
     def drop_unsent(self) -> None:
         self._outbox.clear()
@@ -99,8 +106,6 @@ class Loop:
 
     def run(self) -> int:
         """Live until the runtime names an exit code; returns it."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
         self._engine.start()
         next_tick = 0.0
         while self._runtime.exit_code is None:
@@ -112,15 +117,11 @@ class Loop:
         self._say_last_words()
         return self._runtime.exit_code
 
-    def _on_signal(self, *_: object) -> None:
-        self._term = True
-        self._wake()
-
     def _turn(self) -> None:
         ready = dict(self._poller.poll(int(TICK_S * 1000)))
         now = time.monotonic()
         self._wake.clear()
-        if self._term:
+        if self._stop.asked:
             self._runtime.drain("TERM", now)
         if self._control in ready:
             self._read(self._control, messages.decode_from_control, self._runtime.on_control, now)
@@ -148,7 +149,7 @@ class Loop:
             return
         with suppress(zmq.Again):
             while self._outbox:
-                self._gateway.send(self._outbox[0], zmq.DONTWAIT)
+                _send(self._gateway, *self._outbox[0])
                 self._outbox.popleft()
         self._poller.modify(self._gateway, zmq.POLLIN | (zmq.POLLOUT if self._outbox else 0))
 
@@ -158,7 +159,8 @@ class Loop:
         if self._table.replaced():
             self._reopen_table()
         control, gateway = self._table.read(ControlWords), self._table.read(GatewayWords)
-        self._runtime.on_tick(now, control.epoch if control else 0, gateway.epoch if gateway else 0)
+        self._runtime.on_tick(now, control.epoch if control else 0, gateway.epoch if gateway else 0,
+                              control.pressure_level if control else 0)
         self.write_row(now)
         self._flush()
 
@@ -181,9 +183,11 @@ class Loop:
             self._writer = self._table.writer(RowWorker, row)
         if now - self._footprint_at > FOOTPRINT_EVERY_S:
             self._footprint, self._footprint_at = footprint_self_bytes(), now
-        self._writer.set(**self._runtime.words(now, self._footprint))
+        self._writer.set(**row_words(self._runtime, now, self._footprint))
+        failpoint("worker.words.before")
         with suppress(TableRefused):  # cut short by somebody: control makes another, and we follow at a tick
             self._writer.flush()
+        failpoint("worker.words.after")
 
     def _say_last_words(self) -> None:
         self.write_row(time.monotonic())
@@ -195,3 +199,14 @@ class Loop:
             if sock is not None:
                 sock.close(linger=LAST_WORDS_MS)
         self._context.term()
+
+
+def _tag(message: msgspec.Struct) -> str:
+    return str(message.__struct_config__.tag)
+
+
+def _send(sock: zmq.Socket, tag: str, frame: bytes) -> None:
+    """Raises: zmq.Again when the peer takes nothing now."""
+    failpoint(f"worker.send.{tag}.before")
+    sock.send(frame, zmq.DONTWAIT)
+    failpoint(f"worker.send.{tag}.after")

@@ -3,69 +3,80 @@
 Guarantees, beside those of `workers/engine.py`:
 1. The constructor touches no MLX. All else happens in one thread, whichever: MLX's streams belong to threads. `close`
    is the last thing in it, since it takes these streams down; a process that leaves without it may abort on the way.
-2. A step takes about STEP_TARGET_S however long the prompts are: prefill goes in chunks of at most
-   PREFILL_CHUNK_MAX_TOKENS for all prompting jobs together, fewer where the machine is slow. So no stream stops, and
+2. A step takes about STEP_TARGET_S however long the prompts are (`workers/prefill_pace.py`). So no stream stops, and
    whoever waits for this thread waits for one step.
 3. A token that ends an answer (eos) is in neither its ids, its text nor its count.
 4. No code out of a model's directory is run, and nothing is downloaded.
+5. With a share it keeps to it: MLX's limits are the model's part of it, and a job joins the batch only when the whole
+   batch at its longest fits (`workers/kv_room.py`). One that waits for that is active, and can be removed.
 
-What it does not do: admit by memory, keep prompts' caches, or sample as mlx_lm does (see `workers/sampling.py`).
+What it does not do: keep prompts' caches, or sample as mlx_lm does (see `workers/sampling.py`).
 """
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from workers.engine import EngineJob, JobKey, MemoryFacts, ModelFacts, Output
-from workers.prompt import PromptEncoder
+from workers.engine import EngineJob, JobKey, LoadPlan, MemoryFacts, ModelFacts, Output
+from workers.kv_room import measure_layers
+from workers.memory_share import Division, Transients, clamp_limits, divide_share, model_bytes
+from workers.prefill_pace import PrefillPace
+from workers.prompt import PromptEncoder, choose_context
 from workers.protocol import End, FinishReason
-from workers.text import Detokenizer, StopMatcher, Vocabulary, choose_detokenizer
+from workers.text import Detokenizer, StopMatcher, choose_detokenizer, vocabulary_of
 
-PREFILL_CHUNK_MAX_TOKENS = 512
-PREFILL_CHUNK_MIN_TOKENS = 16
-PREFILL_CHUNK_FIRST_TOKENS = 32  # before anything was measured
-STEP_TARGET_S = 0.25
+WARM_UP_TOKENS = 32  # of the prompt that shows what a chunk and a row take
 READ_CHUNK_BYTES = 128 * 1024 * 1024  # weights are read in such pieces, with progress after each
 WEIGHTS_PART = 0.9  # of the load's progress; the rest is the warm-up
-CONTEXT_FALLBACK_TOKENS = 4096  # for a model that does not say, if the operator does not either
-CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
+
+
+class _Waiting(NamedTuple):
+    """A job that has not joined the batch. `reserved_tokens`: its prompt and the longest answer it may have."""
+
+    job: EngineJob
+    tokens: list[int]
+    reserved_tokens: int
 
 
 class _Running:
     """One job inside the generator. Times are of `time.perf_counter`."""
 
-    __slots__ = ("key", "prompt_tokens", "detokenizer", "matcher", "tokens", "prefilled", "added_s", "first_s")
+    __slots__ = ("key", "prompt_tokens", "reserved_tokens", "detokenizer", "matcher", "tokens", "prefilled", "joined_s",
+                 "first_s")
 
-    def __init__(self, job: EngineJob, prompt_tokens: int, detokenizer: Detokenizer, added_s: float) -> None:
+    def __init__(self, waiting: _Waiting, detokenizer: Detokenizer, joined_s: float) -> None:
+        job = waiting.job
         self.key = job.key
-        self.prompt_tokens = prompt_tokens
+        self.prompt_tokens = len(waiting.tokens)
+        self.reserved_tokens = waiting.reserved_tokens
         self.detokenizer = detokenizer
         self.matcher = StopMatcher(job.stop)
         self.tokens = 0
         self.prefilled = 0
-        self.added_s = added_s
+        self.joined_s = joined_s
         self.first_s = 0.0
 
 
 class MlxEngine:
     """See `workers.engine.Engine`. `path` is a model directory; `context_length` 0 is the model's own.
 
-    `share_bytes` is this process's part of the machine's memory, 0 for no limit. `steps_run` counts decode steps of the
-    whole batch since `load`. Raises out of `load` what mlx_lm raises for a directory that is no model.
+    `steps_run` counts decode steps of the whole batch since `load`. Raises out of `load` what mlx_lm raises for a
+    directory that is no model, and MemoryError for a share that is too small.
     """
 
-    def __init__(self, path: str, *, batch_max: int, context_length: int, share_bytes: int = 0) -> None:
+    def __init__(self, path: str, *, batch_max: int, context_length: int) -> None:
         self.batch_max = batch_max
         self.steps_run = 0
         self._path = path
         self._context_length = context_length
-        self._share_bytes = share_bytes
-        self._chunk_tokens = PREFILL_CHUNK_FIRST_TOKENS
+        self._pace = PrefillPace()
+        self._peak_bytes = self._held_bytes = 0  # of MLX: most ever, and before or after the last step
         self._generator: Any = None
+        self._share: Division
         self._encoder: PromptEncoder
         self._new_detokenizer: Callable[[], Detokenizer]
+        self._waiting: dict[JobKey, _Waiting] = {}  # in the order they came
         self._running: dict[int, _Running] = {}  # by the generator's uid
         self._uids: dict[JobKey, int] = {}
 
@@ -78,13 +89,15 @@ class MlxEngine:
         if mx.default_device() == mx.cpu:
             mx.disable_compile()  # on the CPU it calls a C++ compiler while all streams wait, and gains nothing
 
-    def load(self, on_progress: Callable[[float], None]) -> ModelFacts:
+    def load(self, on_progress: Callable[[float], None], plan: LoadPlan = LoadPlan()) -> ModelFacts:
+        import mlx.core as mx
         from mlx_lm import load
         from mlx_lm.generate import BatchGenerator
 
         if not Path(self._path).is_dir():
             raise FileNotFoundError(f"{self._path}: no such model directory")
         on_progress(0.0)
+        self.batch_max = min(self.batch_max, plan.batch_max or self.batch_max)
         model, tokenizer, config = load(
             self._path,
             tokenizer_config={"trust_remote_code": False, "local_files_only": True},
@@ -99,57 +112,60 @@ class MlxEngine:
             completion_batch_size=self.batch_max,
             prefill_batch_size=self.batch_max,
         )
-        _clamp_limits(self._share_bytes)
-        vocabulary = self._warm_up()
-        self._context_length = choose_context(config, self._context_length)
-        self._encoder = PromptEncoder(tokenizer, self._context_length, vocabulary)
-        self._new_detokenizer = choose_detokenizer(_vocabulary_of(tokenizer))
+        clamp_limits(mx, model_bytes(plan), _recommended_bytes())
+        vocabulary, self._share = self._warm_up(plan, choose_context(config, self._context_length))
+        context_length = self._share.context_length
+        self._encoder = PromptEncoder(tokenizer, context_length, vocabulary, self._share.why_too_long)
+        self._new_detokenizer = choose_detokenizer(vocabulary_of(tokenizer))
         on_progress(1.0)
-        return ModelFacts(context_length=self._context_length, vocabulary=vocabulary)
+        return ModelFacts(context_length=context_length, vocabulary=vocabulary)
 
-    def _warm_up(self) -> int:
-        """One token through the generator. Returns the size of the model's vocabulary."""
-        self._generator.insert([[0, 0]], max_tokens=[1])
-        while True:
-            _, responses = self._generator.next()
-            if responses:
-                return responses[0].logprobs.shape[-1]
+    def _warm_up(self, plan: LoadPlan, own_context: int) -> tuple[int, Division]:
+        """One token through the generator: the size of the vocabulary, and how the share is divided."""
+        import mlx.core as mx
+
+        self._generator.prefill_step_size = WARM_UP_TOKENS
+        self._generator.insert([[0] * (WARM_UP_TOKENS + 1)], max_tokens=[1])
+        _, responses, chunk_bytes = self._advance()
+        row_bytes = 0
+        while not responses:
+            _, responses, transient_bytes = self._advance()
+            row_bytes = max(row_bytes, transient_bytes)
+        vocabulary, layers = responses[0].logprobs.shape[-1], measure_layers(responses[0].prompt_cache)
+        del responses
+        mx.clear_cache()
+        transients = Transients(-(-chunk_bytes // WARM_UP_TOKENS), row_bytes)
+        share = divide_share(plan, mx.get_active_memory(), transients, layers, self.batch_max, own_context)
+        return vocabulary, share
 
     @property
     def active(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._waiting)
 
     def add(self, job: EngineJob) -> None:
-        from workers.sampling import choose_penalties, choose_sampler
-
-        assert self.active < self.batch_max and job.key not in self._uids
-        added_s = time.perf_counter()
-        tokens = self._encoder.encode(job)
-        room = self._context_length - len(tokens)
-        [uid] = self._generator.insert(
-            [tokens],
-            max_tokens=[min(job.max_tokens or room, room)],
-            samplers=[choose_sampler(job.sampling)],
-            logits_processors=[choose_penalties(job.sampling, len(tokens))],
-        )
-        self._running[uid] = _Running(job, len(tokens), self._new_detokenizer(), added_s)
-        self._uids[job.key] = uid
+        assert self.active < self.batch_max and job.key not in self._uids and job.key not in self._waiting
+        tokens, share = self._encoder.encode(job), self._share
+        reserved_tokens = share.room.choose_reservation(len(tokens), job.max_tokens, share.context_length)
+        self._waiting[job.key] = _Waiting(job, tokens, reserved_tokens)
 
     def remove(self, key: JobKey) -> None:
+        self._waiting.pop(key, None)
         uid = self._uids.pop(key, None)
         if uid is not None:
             del self._running[uid]
             self._generator.remove([uid])
 
     def step(self) -> list[Output]:
+        self._join()
         prompting = sum(job.prefilled < job.prompt_tokens for job in self._running.values())
         if prompting:
-            self._generator.prefill_step_size = max(1, self._chunk_tokens // prompting)
+            self._generator.prefill_step_size = max(1, self._pace.chunk_tokens // prompting)
         started_s = time.perf_counter()
-        prompts, responses = self._generator.next()
+        prompts, responses, transient_bytes = self._advance()
         now_s = time.perf_counter()
         if prompts:
-            self._on_prefill(prompts, now_s - started_s)
+            tokens = self._note_progress(prompts)
+            self._pace.on_chunk(tokens, now_s - started_s, transient_bytes, self._share.free_bytes(self._held_bytes))
         if not responses:
             return []
         self.steps_run += 1
@@ -159,8 +175,37 @@ class MlxEngine:
             self._generator.remove(stopped)
         return outputs
 
-    def _on_prefill(self, prompts: list, elapsed_s: float) -> None:
-        """Note how far the prompts are, and choose the next chunk so that a step takes about STEP_TARGET_S."""
+    def _join(self) -> None:
+        """Those at the front of the waiting that fit beside the running ones join them."""
+        from workers.sampling import choose_penalties, choose_sampler
+
+        inside = [job.reserved_tokens for job in self._running.values()]
+        waiting = list(self._waiting.values())
+        for each in waiting[: self._share.room.choose_joining(inside, [each.reserved_tokens for each in waiting])]:
+            job, tokens = each.job, each.tokens
+            [uid] = self._generator.insert(
+                [tokens],
+                max_tokens=[each.reserved_tokens - len(tokens)],
+                samplers=[choose_sampler(job.sampling)],
+                logits_processors=[choose_penalties(job.sampling, len(tokens))],
+            )
+            self._running[uid] = _Running(each, self._new_detokenizer(), time.perf_counter())
+            self._uids[job.key] = uid
+            del self._waiting[job.key]
+
+    def _advance(self) -> tuple[list, list, int]:
+        """One step of the generator, and how many bytes it held on the way beyond those before and after it."""
+        import mlx.core as mx
+
+        before_bytes = mx.get_active_memory()
+        self._peak_bytes = max(self._peak_bytes, mx.get_peak_memory())
+        mx.reset_peak_memory()
+        prompts, responses = self._generator.next()
+        self._held_bytes = max(before_bytes, mx.get_active_memory())
+        return prompts, responses, max(0, mx.get_peak_memory() - self._held_bytes)
+
+    def _note_progress(self, prompts: list) -> int:
+        """Note how far the prompts are. Returns how many tokens were read, padding included."""
         longest = 0
         for prompt in prompts:
             job, (done, total) = self._running[prompt.uid], prompt.progress
@@ -169,10 +214,7 @@ class MlxEngine:
             else:
                 longest = max(longest, done - job.prefilled)
                 job.prefilled = done
-        tokens = longest * len(prompts)  # the rows are padded to the longest
-        fitting = int(tokens * STEP_TARGET_S / elapsed_s)
-        if tokens and (fitting < self._chunk_tokens or 2 * tokens >= self._chunk_tokens):
-            self._chunk_tokens = max(PREFILL_CHUNK_MIN_TOKENS, min(fitting, PREFILL_CHUNK_MAX_TOKENS))
+        return longest * len(prompts)  # the rows are padded to the longest
 
     def _on_token(self, response: Any, now_s: float, stopped: list[int]) -> Output:
         """The output of one job in this step; adds to `stopped` what the generator does not know to be over."""
@@ -199,7 +241,13 @@ class MlxEngine:
     def memory(self) -> MemoryFacts:
         import mlx.core as mx
 
-        return MemoryFacts(mx.get_active_memory(), mx.get_peak_memory(), mx.get_cache_memory())
+        return MemoryFacts(mx.get_active_memory(), max(self._peak_bytes, mx.get_peak_memory()), mx.get_cache_memory(),
+                           _recommended_bytes())
+
+    def trim(self) -> None:
+        import mlx.core as mx
+
+        mx.clear_cache()
 
     def close(self) -> None:
         import mlx.core as mx
@@ -208,19 +256,13 @@ class MlxEngine:
             self._generator.close()
             self._generator = None
         self._running.clear()
+        self._waiting.clear()
         self._uids.clear()
         mx.clear_streams()
 
 
-def choose_context(config: dict, configured: int) -> int:
-    """The smaller of what the model was made for and what the operator set (0: nothing), in tokens."""
-    parts = (config, config.get("text_config") or {})
-    said = [part[name] for part in parts for name in CONTEXT_NAMES if isinstance(part.get(name), int)]
-    return min((tokens for tokens in (*said[:1], configured) if tokens > 0), default=CONTEXT_FALLBACK_TOKENS)
-
-
 def _end(job: _Running, reason: FinishReason, now_s: float) -> End:
-    prompt_ms, decode_ms = (job.first_s - job.added_s) * 1e3, (now_s - job.first_s) * 1e3
+    prompt_ms, decode_ms = (job.first_s - job.joined_s) * 1e3, (now_s - job.first_s) * 1e3
     return End(reason, job.prompt_tokens, job.tokens, prompt_ms, decode_ms)
 
 
@@ -241,29 +283,8 @@ def _read_weights(model: Any, on_progress: Callable[[float], None]) -> None:
             piece, piece_bytes = [], 0
 
 
-def _clamp_limits(share_bytes: int) -> None:
-    """Keep this process to its share. After every BatchGenerator is made: making one wires the whole machine's set."""
+def _recommended_bytes() -> int:
+    """What the GPU is recommended to use for all processes together; 0 without a GPU."""
     import mlx.core as mx
 
-    if share_bytes <= 0:
-        return
-    if mx.metal.is_available():
-        mx.set_wired_limit(min(share_bytes, mx.device_info()["max_recommended_working_set_size"]))
-    mx.set_memory_limit(share_bytes)
-    mx.set_cache_limit(share_bytes)
-
-
-def _vocabulary_of(tokenizer: Any) -> Vocabulary:
-    backend, known = getattr(tokenizer, "backend_tokenizer", None), len(tokenizer)
-
-    def decode(ids: list[int]) -> str:
-        return tokenizer.decode([token for token in ids if token < known], skip_special_tokens=True)
-
-    if backend is None:
-        return Vocabulary(decoder=None, piece_of=lambda token: None, skip=(), decode=decode)
-    return Vocabulary(
-        decoder=json.loads(backend.decoder.__getstate__()) if backend.decoder else None,
-        piece_of=backend.id_to_token,
-        skip=[token for token, added in backend.get_added_tokens_decoder().items() if added.special],
-        decode=decode,
-    )
+    return mx.device_info()["max_recommended_working_set_size"] if mx.metal.is_available() else 0

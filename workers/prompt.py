@@ -6,6 +6,7 @@ begins a text in front unless it stands there already. A model without a chat te
 lines. Text that cannot fit is refused without encoding all of it: nobody waits long for a refusal.
 """
 
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from workers.engine import EngineJob, JobRefused
@@ -13,6 +14,8 @@ from workers.protocol import ChatMessage
 
 LONG_TEXT_CHARS_PER_TOKEN = 16  # a text longer than this times the context is first counted in slices
 SLICE_CHARS = 32_768
+CONTEXT_FALLBACK_TOKENS = 4096  # for a model that does not say, if the operator does not either
+CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
 SLICE_BORDER_TOKENS = 16  # how many tokens a slice may have more because of where it was cut
 
 
@@ -27,13 +30,25 @@ class Tokenizer(Protocol):
     def apply_chat_template(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> list[int]: ...
 
 
-class PromptEncoder:
-    """`context_length` in tokens, the answer included; ids are below `vocabulary`."""
+def choose_context(config: dict, configured: int) -> int:
+    """The smaller of what the model was made for and what the operator set (0: nothing), in tokens."""
+    parts = (config, config.get("text_config") or {})
+    said = [part[name] for part in parts for name in CONTEXT_NAMES if isinstance(part.get(name), int)]
+    return min((tokens for tokens in (*said[:1], configured) if tokens > 0), default=CONTEXT_FALLBACK_TOKENS)
 
-    def __init__(self, tokenizer: Tokenizer, context_length: int, vocabulary: int) -> None:
+
+class PromptEncoder:
+    """`context_length` in tokens, the answer included; ids are below `vocabulary`.
+
+    `why_too_long` is asked, with the tokens of a prompt that is too long, what else its caller should know.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, context_length: int, vocabulary: int,
+                 why_too_long: Callable[[int], str] = lambda tokens: "") -> None:
         self._tokenizer = tokenizer
         self._context_length = context_length
         self._vocabulary = vocabulary
+        self._why_too_long = why_too_long
 
     def encode(self, job: EngineJob) -> list[int]:
         """At least one id and fewer than the context holds. Raises JobRefused."""
@@ -45,7 +60,7 @@ class PromptEncoder:
         else:
             tokens = self._encode_messages(job.messages or [])
         check_ids(tokens, self._vocabulary)
-        check_length(len(tokens), self._context_length)
+        check_length(len(tokens), self._context_length, why=self._why_too_long)
         return tokens
 
     def _encode_text(self, text: str) -> list[int]:
@@ -74,7 +89,7 @@ class PromptEncoder:
         for start in range(0, len(text), SLICE_CHARS):
             piece = self._tokenizer.encode(text[start : start + SLICE_CHARS], add_special_tokens=False)
             tokens += max(0, len(piece) - SLICE_BORDER_TOKENS)
-            check_length(tokens, self._context_length, "at least ")
+            check_length(tokens, self._context_length, "at least ", self._why_too_long)
 
 
 def check_present(job: EngineJob) -> None:
@@ -97,12 +112,14 @@ def check_ids(tokens: list[int], vocabulary: int) -> None:
         refuse(f"tokens: ids must be from 0 to {vocabulary - 1}, the vocabulary of this model")
 
 
-def check_length(tokens: int, context_length: int, about: str = "") -> None:
+def check_length(tokens: int, context_length: int, about: str = "",
+                 why: Callable[[int], str] = lambda tokens: "") -> None:
     """Raises JobRefused unless one token of the context is left for the answer."""
     if tokens >= context_length:
         raise JobRefused(
             "context_length_exceeded",
-            f"the prompt has {about}{tokens} tokens; the context holds {context_length}, the answer included",
+            f"the prompt has {about}{tokens} tokens; the context holds {context_length}, the answer included"
+            f"{why(tokens)}",
         )
 
 

@@ -9,10 +9,13 @@ A worker is born empty and dies to give memory back: there is no unloading insid
 
 Guarantees
 1. Before WELCOME it writes no word in the table and takes no job.
-2. Key 3 of an eviction: QUIT is refused (Busy) while a job is accepted or active, or the model is loading.
+2. Key 3 of an eviction: QUIT is refused (Busy) while it has something to do (`workers/third_key.py`). Orders of any
+   control process but the newest that welcomed it are void, and each WELCOME is answered by a Report that says so.
 3. A job is accepted only while READY, and only up to the batch size; otherwise Refuse("not_ready"): not started.
 4. A newer gateway epoch in a Welcome drops every job of the older one before the hello that opens the gate.
 5. DRAINING takes nothing new, finishes what it has and exits 0.
+6. While memory is short the engine is asked to give back what it only keeps for speed: at each rise of the pressure
+   level, then every TRIM_EVERY_S.
 
 All state here belongs to the I/O thread. `effects` carries things out; `now` is monotonic seconds.
 """
@@ -24,11 +27,12 @@ import msgspec
 from control import messages
 from control.states import Phase
 from workers import protocol as jobs
-from workers.engine import EngineJob, JobKey
+from workers.engine import EngineJob, JobKey, LoadPlan
 from workers.engine_thread import EngineThread, Fatal, JobRejected, Loaded, LoadFailed, Outputs, Post
+from workers.third_key import Hands, ThirdKey, Turn
 
 HELLO_EVERY_S = 1.0
-NS = 1_000_000_000
+TRIM_EVERY_S = 5.0
 EXIT_LOAD_FAILED = EXIT_REFUSED = 1
 EXIT_FATAL = 70
 
@@ -45,7 +49,7 @@ class Effects(Protocol):
         """Connect to the gateway under an identity that names this incarnation."""
 
     def write_row(self, now: float) -> None:
-        """Put `words` into the table."""
+        """Put `workers.row_words.row_words` into the table."""
 
     def note(self, event: str, **facts: object) -> None: ...
 
@@ -54,9 +58,9 @@ class Runtime:
     """`exit_code` None: live on; else end the process with it once everything said has left."""
 
     def __init__(self, slug: str, pid: int, start_time_us: int, batch_max: int, engine: EngineThread,
-                 effects: Effects) -> None:
+                 effects: Effects, third_key: ThirdKey) -> None:
         self.slug, self.pid, self.start_time_us, self.batch_max = slug, pid, start_time_us, batch_max
-        self.engine, self.effects = engine, effects
+        self.engine, self.effects, self.third_key = engine, effects, third_key
         self.boot_id = 0
         self.incarnation = 0
         self.phase = Phase.EMPTY
@@ -67,7 +71,8 @@ class Runtime:
         self.accepted = self.finished = self.tokens_out = self.frames = 0
         self.busy_since = 0.0  # when the first of the jobs in hand came
         self.exit_code: int | None = None
-        self._hello_at = self._gateway_hello_at = self._beat_at = float("-inf")
+        self._hello_at = self._gateway_hello_at = self._beat_at = self._trim_at = float("-inf")
+        self._pressure_level = 0
 
     # -- control ---------------------------------------------------------------------------------------------
 
@@ -81,33 +86,44 @@ class Runtime:
                 self.exit_code = EXIT_REFUSED if self.exit_code == 0 else self.exit_code
             case messages.Load() if message.incarnation == self.incarnation:
                 self._on_load(message, now)
-            case messages.Quit() if message.incarnation == self.incarnation:
+            case messages.Quit():
                 self._on_quit(message)
 
     def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
-        if welcome.boot_id != self.boot_id:
+        if welcome.boot_id != self.boot_id or welcome.control_epoch < self.control_epoch:
             return
         self.control_epoch = welcome.control_epoch
         if self.incarnation:
+            self._report(now)
             return
-        self.incarnation, self.share_bytes = welcome.incarnation, welcome.share_bytes
+        self.incarnation = welcome.incarnation
         self.effects.meet_gateway(self.incarnation)
         self.effects.note("welcomed", incarnation=self.incarnation)
         self._tell_phase(now)
 
     def _on_load(self, load: messages.Load, now: float) -> None:
+        if load.control_epoch != self.control_epoch or not self.control_epoch:
+            self.effects.note("void_load", epoch=load.control_epoch, newest=self.control_epoch)
+            return
         if self.phase is Phase.EMPTY:
-            self.phase, self.load_id = Phase.LOADING, load.load_id
-            self.engine.load()
+            self.phase, self.load_id, self.share_bytes = Phase.LOADING, load.load_id, load.share_bytes
+            self.batch_max = min(self.batch_max, load.batch_max or self.batch_max)
+            self.engine.load(LoadPlan(load.share_bytes, load.runtime_bytes, load.batch_max, load.context_length,
+                                      load.row_tokens))
         self._tell_phase(now)
 
     def _on_quit(self, order: messages.Quit) -> None:
-        busy = f"{len(self.jobs)} jobs" if self.jobs else "loading" if self.phase is Phase.LOADING else ""
-        if busy:  # (2)
-            self.effects.to_control(messages.Busy(messages.VERSION, self.slug, self.incarnation, order.fence, busy))
+        hands = Hands(len(self.jobs), self.engine.held, self.phase is Phase.LOADING)
+        turn, why = self.third_key.decide_quit(order, self.incarnation, self.control_epoch, hands)  # (2)
+        if turn is Turn.VOID:
+            self.effects.note("void_quit", reason=why)
             return
-        self.effects.to_control(messages.Quitting(messages.VERSION, self.slug, self.incarnation, order.fence))
-        self.effects.note("quitting", reason=order.reason)
+        about = (messages.VERSION, self.slug, self.incarnation, order.fence)
+        if turn is Turn.REFUSED:
+            self.effects.to_control(messages.Busy(*about, why))
+            return
+        self.effects.to_control(messages.Quitting(*about))
+        self.effects.note("quitting", reason=order.reason, jobs=len(self.jobs))
         self.phase = Phase.DRAINING  # nothing that comes in this turn is taken
         self.exit_code = 0
 
@@ -117,11 +133,15 @@ class Runtime:
         self.effects.to_control(messages.Hello(messages.VERSION, self.boot_id, self.slug, self.pid,
                                                self.start_time_us, self.incarnation, phase))
 
-    def _tell_phase(self, now: float, error: str = "") -> None:
-        """The table first, then both sides hear of the change."""
+    def _report(self, now: float, error: str = "") -> None:
+        """The table first: the row is never older than what control hears."""
         self.effects.write_row(now)
         self.effects.to_control(messages.Report(messages.VERSION, self.slug, self.incarnation, self.phase,
-                                                self.load_id, error))
+                                                self.load_id, error, self.control_epoch))
+
+    def _tell_phase(self, now: float, error: str = "") -> None:
+        """Both sides hear of the change."""
+        self._report(now, error)
         self._say_gateway_hello(now)
 
     # -- the gateway -----------------------------------------------------------------------------------------
@@ -236,8 +256,9 @@ class Runtime:
         if not self.jobs:
             self.exit_code = 0
 
-    def on_tick(self, now: float, control_epoch: int, gateway_epoch: int) -> None:
-        """`control_epoch`, `gateway_epoch`: as the table says now; a new one is greeted."""
+    def on_tick(self, now: float, control_epoch: int, gateway_epoch: int, pressure_level: int) -> None:
+        """As the table says now: a new epoch is greeted."""
+        self._on_pressure(pressure_level, now)
         unknown = not self.incarnation or control_epoch != self.control_epoch
         if unknown and now - self._hello_at >= HELLO_EVERY_S:
             self._say_hello(now)
@@ -250,27 +271,8 @@ class Runtime:
             self.effects.to_gateway(jobs.Beat(jobs.VERSION, self.gateway_epoch, self.incarnation, self.slug,
                                               self.phase, [key[1] for key in self.jobs], self.engine.steps))
 
-    def words(self, now: float, footprint_bytes: int) -> dict[str, int]:
-        """The row's words in the table."""
-        engine = self.engine
-        return {
-            "incarnation": self.incarnation,
-            "phase": self.phase,
-            "accepted": self.accepted,
-            "finished": self.finished,
-            "active": len(self.jobs),
-            "load_progress_permille": int(engine.load_progress * 1000),
-            "tokens_out": self.tokens_out,
-            "mlx_active_bytes": engine.memory.active_bytes,
-            "mlx_peak_bytes": engine.memory.peak_bytes,
-            "mlx_cache_bytes": engine.memory.cache_bytes,
-            "footprint_bytes": footprint_bytes,
-            "heartbeat_ns": int(now * NS),
-            "progress_ns": int(max(engine.progress_at, self.busy_since) * NS),
-            "steps": engine.steps,
-            "load_ms": self.load_ms,
-            "context_length": self.context_length,
-            "batch_max": self.batch_max,
-            "pid": self.pid,
-            "gateway_epoch": self.gateway_epoch,
-        }
+    def _on_pressure(self, level: int, now: float) -> None:
+        if level > self._pressure_level or level and now - self._trim_at >= TRIM_EVERY_S:  # (6)
+            self._trim_at = now
+            self.engine.trim()
+        self._pressure_level = level

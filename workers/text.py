@@ -20,8 +20,9 @@ string is held back.
 """
 
 import codecs
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 HOLD_MAX_TOKENS = 8  # a window whose text ends in U+FFFD is held back this long; a character has at most 4 bytes
 WINDOW_MAX_TOKENS = 32
@@ -100,6 +101,23 @@ class Vocabulary(NamedTuple):
     piece_of: Callable[[int], str | None]
     skip: Collection[int]
     decode: Callable[[list[int]], str]
+
+
+def vocabulary_of(tokenizer: Any) -> Vocabulary:
+    """What is used of mlx_lm's tokenizer to make text of ids."""
+    backend, known = getattr(tokenizer, "backend_tokenizer", None), len(tokenizer)
+
+    def decode(ids: list[int]) -> str:
+        return tokenizer.decode([token for token in ids if token < known], skip_special_tokens=True)
+
+    if backend is None:
+        return Vocabulary(decoder=None, piece_of=lambda token: None, skip=(), decode=decode)
+    return Vocabulary(
+        decoder=json.loads(backend.decoder.__getstate__()) if backend.decoder else None,
+        piece_of=backend.id_to_token,
+        skip=[token for token, added in backend.get_added_tokens_decoder().items() if added.special],
+        decode=decode,
+    )
 
 
 def choose_detokenizer(vocabulary: Vocabulary) -> Callable[[], Detokenizer]:

@@ -1,36 +1,50 @@
 """One suite for all engines: the promises of `workers/engine.py`, kept by both the MLX and the echo engine.
 
 Each engine is made in the main thread and lives in one of its own. Answers are sampled with seeds, so that they have
-many different tokens, and each comparison is token by token with the same job's undisturbed run.
+many different tokens, and each comparison is token by token with the same job's undisturbed run. It runs twice: the
+engine as configured, and one configured for more that a plan holds to the same, within a share of memory.
 """
 
 import pytest
 
-from tests.support.engines import Answer, EngineInThread, Transcript, run, steps
+from tests.support.engines import Answer, EngineInThread, Transcript, kept_limits, run, steps
 from tests.support.models import model_path
 from workers.echo_engine import EchoEngine
-from workers.engine import EngineJob, JobRefused, MemoryFacts
+from workers.engine import EngineJob, JobRefused, LoadPlan, MemoryFacts
 from workers.mlx_engine import MlxEngine
 from workers.protocol import ChatMessage, Sampling
 
 BATCH_MAX = 8
 CONTEXT_TOKENS = 128
+MIB = 2**20
 ANSWER_TOKENS = 32
 
 
-def make_engine(kind: str) -> EngineInThread:
+PLAN = LoadPlan(share_bytes=256 * MIB, runtime_bytes=192 * MIB, batch_max=BATCH_MAX, context_length=CONTEXT_TOKENS,
+                row_tokens=CONTEXT_TOKENS)
+
+
+def make_engine(kind: str, batch_max: int, context_length: int) -> EngineInThread:
     if kind == "echo":
-        return EngineInThread(EchoEngine(BATCH_MAX, CONTEXT_TOKENS))
-    return EngineInThread(MlxEngine(str(model_path("1m")), batch_max=BATCH_MAX, context_length=CONTEXT_TOKENS))
+        return EngineInThread(EchoEngine(batch_max, context_length))
+    return EngineInThread(MlxEngine(str(model_path("1m")), batch_max=batch_max, context_length=context_length))
 
 
-@pytest.fixture(scope="module", params=["echo", "mlx"])
+@pytest.fixture(scope="module", params=["echo", "mlx", "echo planned", "mlx planned"])
 def loaded(request):
-    engine = make_engine(request.param)
-    engine.facts = engine.start()
-    engine.undisturbed = {}
-    yield engine
-    engine.close()
+    kind, _, planned = request.param.partition(" ")
+    with kept_limits():
+        if planned:
+            engine = make_engine(kind, 2 * BATCH_MAX, 2 * CONTEXT_TOKENS)
+            engine.facts = engine.start(PLAN)
+        else:
+            engine = make_engine(kind, BATCH_MAX, CONTEXT_TOKENS)
+            engine.facts = engine.start()
+        engine.undisturbed = {}
+        yield engine
+        engine.close()
+
+
 
 
 @pytest.fixture
@@ -61,6 +75,7 @@ def test_load_reports_progress_and_facts(loaded):
     assert loaded.progress[0] == 0.0 and loaded.progress[-1] == 1.0
     assert loaded.progress == sorted(loaded.progress)
     assert loaded.facts.context_length == CONTEXT_TOKENS
+    assert loaded.batch_max == BATCH_MAX
     assert loaded.facts.vocabulary >= 1000
     assert isinstance(loaded.memory(), MemoryFacts)
 

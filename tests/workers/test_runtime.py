@@ -5,92 +5,18 @@ import pytest
 from control import messages
 from control.states import Phase
 from control.table import RowWorker
+from tests.support.worker_world import BOOT, END, GATEWAY, PLAN, World
 from workers import protocol as jobs
-from workers.engine import MemoryFacts, ModelFacts, Output
+from workers.engine import LoadPlan, ModelFacts, Output
 from workers.engine_thread import Fatal, JobRejected, Loaded, LoadFailed, Outputs
-from workers.runtime import EXIT_FATAL, EXIT_LOAD_FAILED, Runtime
-
-BOOT, GATEWAY = 77, 1000
-
-
-class FakeEngineThread:
-    steps, progress_at, load_progress, memory = 0, 100.0, 0.0, MemoryFacts(1, 2, 3)
-
-    def __init__(self):
-        self.did = []
-
-    def load(self):
-        self.did.append("load")
-
-    def add(self, job):
-        self.did.append(("add", job.key))
-
-    def remove(self, key):
-        self.did.append(("remove", key))
-
-
-class World:
-    def __init__(self):
-        self.now = 100.0
-        self.control, self.gateway, self.notes, self.met = [], [], [], []
-        self.unsent_dropped = 0
-        self.engine = FakeEngineThread()
-        self.r = Runtime("a", 42, 420, 2, self.engine, self)
-        self.r.boot_id = BOOT
-
-    def to_control(self, message):
-        self.control.append(message)
-
-    def to_gateway(self, message):
-        self.gateway.append(message)
-
-    def drop_unsent(self):
-        self.unsent_dropped += 1
-
-    def meet_gateway(self, incarnation):
-        self.met.append(incarnation)
-
-    def write_row(self, now):
-        self.control.append(self.r.words(now, 0)["phase"])
-
-    def note(self, event, **facts):
-        self.notes.append(event)
-
-    def welcome(self, incarnation=7, boot=BOOT, epoch=5):
-        self.r.on_control(messages.Welcome(1, boot, epoch, 0, incarnation, 0), self.now)
-
-    def load(self):
-        self.r.on_control(messages.Load(1, 7, 3, 5), self.now)
-
-    def ready(self):
-        self.welcome()
-        self.load()
-        self.r.on_engine(Loaded(ModelFacts(512, 100), 25), self.now)
-        self.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY), self.now)
-        return self
-
-    def job(self, number, attempt=1, epoch=GATEWAY, incarnation=7):
-        self.r.on_gateway(jobs.Job(1, epoch, incarnation, number, attempt, None, "x", None, jobs.Sampling(), 5, []),
-                          self.now)
-
-    def output(self, number, position, end=None):
-        self.r.on_engine(Outputs([Output((GATEWAY, number, 1), position, [position], "t", end)]), self.now)
-
-    def last(self, kind):
-        return [m for m in self.gateway + self.control if isinstance(m, kind)][-1]
-
-    def count(self, kind):
-        return sum(isinstance(m, kind) for m in self.gateway + self.control)
-
-
-END = jobs.End("length", 1, 1, 0.0, 0.0)
+from workers.row_words import row_words
+from workers.runtime import EXIT_FATAL, EXIT_LOAD_FAILED
 
 
 def test_before_its_welcome_it_only_says_hello():
     world = World()
     for _ in range(30):
-        world.now += 0.1
-        world.r.on_tick(world.now, 5, GATEWAY)
+        world.tick(0.1)
     assert {type(m) for m in world.control} == {messages.Hello} and not world.gateway and not world.met
     assert 2 <= len(world.control) <= 4
     hello = world.control[0]
@@ -108,9 +34,9 @@ def test_the_way_to_ready():
     world.welcome()
     assert world.met == [7] and world.r.phase is Phase.EMPTY
     world.load()
-    assert world.engine.did == ["load"] and world.r.phase is Phase.LOADING
+    assert world.engine.did == [LoadPlan(*PLAN)] and world.r.phase is Phase.LOADING
     world.load()  # said twice: done once
-    assert world.engine.did == ["load"]
+    assert world.engine.did == [LoadPlan(*PLAN)]
     world.r.on_engine(Loaded(ModelFacts(512, 100), 25), world.now)
     told = [m if isinstance(m, int) else m.phase for m in world.control]
     assert told == [each for each in (Phase.EMPTY, Phase.LOADING, Phase.LOADING, Phase.READY) for _ in "ab"], (
@@ -123,8 +49,7 @@ def test_orders_for_another_incarnation_are_not_for_it():
     world = World()
     world.welcome(incarnation=7)
     world.r.on_control(messages.Load(1, 6, 3, 5), world.now)
-    world.r.on_control(messages.Quit(1, 6, 1, 5, "x"), world.now)
-    assert not world.engine.did and world.r.exit_code is None
+    assert not world.quit(1, incarnation=6) and not world.engine.did and world.r.exit_code is None
 
 
 def test_jobs_are_taken_only_while_ready_and_only_as_many_as_the_batch():
@@ -182,21 +107,6 @@ def test_a_newer_gateway_drops_the_jobs_before_the_hello_that_opens_the_gate():
     assert not world.r.jobs
 
 
-def test_quit_is_refused_while_anything_is_in_hand():
-    world = World()
-    world.welcome()
-    world.load()
-    world.r.on_control(messages.Quit(1, 7, 9, 5, "memory"), world.now)
-    assert world.last(messages.Busy).reason == "loading" and world.r.exit_code is None
-    world = World().ready()
-    world.job(1)
-    world.r.on_control(messages.Quit(1, 7, 9, 5, "memory"), world.now)
-    assert world.last(messages.Busy).fence == 9 and world.r.exit_code is None
-    world.output(1, 0, END)
-    world.r.on_control(messages.Quit(1, 7, 10, 5, "memory"), world.now)
-    assert world.last(messages.Quitting).fence == 10 and world.r.exit_code == 0
-
-
 def test_term_drains_what_is_answered_and_takes_nothing_new():
     world = World().ready()
     world.job(1)
@@ -230,28 +140,28 @@ def test_what_breaks_the_engine_ends_the_process(post, code):
 def test_a_new_control_is_greeted_with_the_incarnation_it_has():
     world = World().ready()
     world.control.clear()
-    world.r.on_tick(world.now + 1, 6, GATEWAY)
+    world.tick(1, epoch=6)
     assert (world.control[0].incarnation, world.control[0].phase) == (7, Phase.READY)
     world.welcome(epoch=6)
     world.control.clear()
-    world.r.on_tick(world.now + 3, 6, GATEWAY)
+    world.tick(2, epoch=6)
     assert not world.control and world.met == [7]
 
 
 def test_a_new_gateway_is_greeted_and_beats_come_with_progress():
     world = World().ready()
     world.gateway.clear()
-    world.r.on_tick(world.now + 1, 5, GATEWAY + 1)
+    world.tick(1, gateway=GATEWAY + 1)
     assert world.count(jobs.Hello) == 1
     assert world.last(jobs.Beat).phase == Phase.READY
-    world.r.on_tick(world.now + 1.1, 5, GATEWAY + 1)
+    world.tick(0.1, gateway=GATEWAY + 1)
     assert world.count(jobs.Beat) == 1
 
 
 def test_its_words_are_true_words_of_the_table():
     world = World().ready()
     world.job(1)
-    words = world.r.words(world.now, 12345)
+    words = row_words(world.r, world.now, 12345)
     assert set(words) <= set(RowWorker._fields)
     assert (words["phase"], words["active"], words["accepted"], words["incarnation"]) == (Phase.READY, 1, 1, 7)
     assert (words["heartbeat_ns"], words["footprint_bytes"]) == (100_000_000_000, 12345)
@@ -278,7 +188,7 @@ def test_progress_is_counted_from_the_moment_there_is_something_to_do():
     world = World().ready()
     world.now += 1000
     world.job(1)
-    assert world.r.words(world.now, 0)["progress_ns"] == int(world.now * 1e9)
+    assert row_words(world.r, world.now, 0)["progress_ns"] == int(world.now * 1e9)
 
 
 def test_a_refused_hello_lets_answers_finish():
@@ -295,6 +205,6 @@ def test_a_refused_hello_lets_answers_finish():
 
 def test_after_quit_nothing_is_taken():
     world = World().ready()
-    world.r.on_control(messages.Quit(1, 7, 9, 5, "memory"), world.now)
+    world.quit(9)
     world.job(1)
     assert world.count(jobs.Accept) == 0 and world.last(jobs.Refuse).code == "not_ready"

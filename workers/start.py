@@ -1,0 +1,115 @@
+"""How a worker process begins: the environment closed, the row's lock taken, the table found, the engine chosen.
+
+Everything that can be wrong with a configuration ends here with one line on stderr, before the row has a word of ours.
+TERM is noted from before this module was imported (`stop_signals`): while there is nothing to finish it ends the
+waiting, and the process leaves with 0.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+from control.config import Config, ConfigError, ModelConfig, load_config
+from control.home import Home, HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
+from control.journal import get_journal
+from control.process_facts import process_start_time_us
+from control.table import Table, TableRefused
+from workers.engine import Engine
+from workers.loop import Loop
+from workers.stop_signals import StopSignals
+from workers.third_key import ThirdKey
+
+TABLE_POLL_S = 0.05
+TABLE_WITHIN_S = 30.0
+KEYS_OFF = "WARDEN_TEST_KEYS_OFF"  # for the bench alone: it shows that answers are lost without this key
+
+
+def start(arguments: list[str], stop: StopSignals) -> int:
+    """Lock, table, loop; returns the exit code. `arguments`: the slug."""
+    if len(arguments) != 1:
+        print("usage: python -m workers SLUG", file=sys.stderr)
+        return 2
+    slug = arguments[0]
+    close_environment(os.environ)
+    try:
+        model = find_model(load_config(os.environ, Path.cwd(), models_must_be_whole=False), slug)
+        home = home_from_env(os.environ)
+        prepare_home(home)
+        lock = acquire_lock(home.lock_path(f"row-{slug}"))
+        table = wait_for_table(home.table, stop)
+    except (ConfigError, HomeRefused, TableRefused) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    except LockHeld as held:
+        print(f"another process serves {slug}: {held}", file=sys.stderr)
+        return 3
+    with lock:
+        if table is None:
+            return 0
+        journal = get_journal(f"worker-{slug}")
+        third_key = ThirdKey(switched_off="worker" in os.environ.get(KEYS_OFF, "").split(","))
+        if third_key.switched_off:
+            journal.error("key_switched_off", key="worker", reason=f"{KEYS_OFF} says so: EVICTIONS NOW COST ANSWERS")
+        start_time_us = process_start_time_us(os.getpid()) or 0
+        parent = expected_parent(home, os.environ)
+        loop = Loop(slug, home, table, make_engine(model), start_time_us, parent, journal.info, stop, third_key)
+        return loop.run()
+
+
+def close_environment(env: MutableMapping[str, str]) -> None:
+    """No variable may make a library run code from a model's directory, or fetch one: a worker reads what is there."""
+    for name in [name for name in env if "TRUST_REMOTE_CODE" in name or name == "MLXLM_USE_MODELSCOPE"]:
+        del env[name]
+    env["HF_HUB_OFFLINE"] = "1"
+
+
+def expected_parent(home: Home, env: Mapping[str, str]) -> int:
+    """Whose child this worker is while it is no orphan: supervisord's if that started it, which may have died since."""
+    if "SUPERVISOR_ENABLED" not in env:
+        return os.getppid()
+    try:
+        return int(home.supervisor_pidfile.read_text())
+    except (OSError, ValueError):
+        return 0  # the stack is being taken down: nobody's child
+
+
+def find_model(config: Config, slug: str) -> ModelConfig:
+    for model in config.models:
+        if model.slug == slug:
+            return model
+    raise ConfigError(config.source, f"no model has the slug {slug!r}", "`warden check` lists the models")
+
+
+def make_engine(model: ModelConfig) -> Engine:
+    """Only the engine that is asked for is imported: an echo worker starts without MLX."""
+    if model.engine == "echo":
+        from workers.echo_engine import EchoEngine
+
+        echo = model.echo
+        return EchoEngine(
+            batch_max=model.batch_size,
+            context_length=model.context_length,
+            rate_per_s=echo.rate_per_s,
+            load_s=echo.load_s,
+            answer_tokens=echo.answer_tokens,
+            crash_in_load=echo.crash_in_load,
+            hang_in_load=echo.hang_in_load,
+        )
+    from workers.mlx_engine import MlxEngine
+
+    return MlxEngine(str(model.path), batch_max=model.batch_size, context_length=model.context_length)
+
+
+def wait_for_table(path: Path, stop: StopSignals) -> Table | None:
+    """None: told to leave before there was one. Raises: TableRefused after TABLE_WITHIN_S without a right one."""
+    deadline = time.monotonic() + TABLE_WITHIN_S
+    while not stop.asked:
+        try:
+            return Table.open(path)
+        except TableRefused:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(TABLE_POLL_S)
+    return None
