@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from control.config import Config, ConfigError, load_config
@@ -17,6 +18,7 @@ from gateway.loop import Loop
 
 TABLE_POLL_S = 0.05
 TABLE_NOTE_EVERY_S = 10.0
+KEYS_OFF = "WARDEN_TEST_KEYS_OFF"  # for the bench alone: it shows that answers are lost without this key
 
 
 def main() -> int:
@@ -40,12 +42,20 @@ def serve(config: Config, home: Home) -> None:
     journal = get_journal("gateway")
     table = wait_for_table(home, journal)
     loop = Loop(config, home, table, journal.info)
+    if key_is_off(os.environ):
+        loop.dispatcher.switch_key_off()
+        journal.error("key_switched_off", key="gate", reason=f"{KEYS_OFF} says so: EVICTIONS NOW COST ANSWERS")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(loop, "stopping", True))
     journal.info("gateway_up", epoch=loop.dispatcher.epoch, boot_id=table.boot_id, models=len(config.models))
     loop.run()
     loop.close()
     journal.info("gateway_down", epoch=loop.dispatcher.epoch)
+
+
+def key_is_off(env: Mapping[str, str]) -> bool:
+    """Does a bench ask to go without the gateway's key?"""
+    return "gate" in env.get(KEYS_OFF, "").replace(",", " ").split()
 
 
 def wait_for_table(home: Home, journal) -> Table:

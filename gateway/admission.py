@@ -2,9 +2,9 @@
 
 Theory
 ------
-A ticket is one request's wish for a place at its target (a model). It ends in exactly one way: refused at submit,
-displaced, cancelled or expired while it waits, or taken by `next` and finished. Here are the limits and the choice;
-`gateway.queue` keeps those who wait in order, `gateway.fairness` makes the order fair between callers.
+A ticket (`gateway.tickets`) is one request's wish for a place at its target (a model). It ends in exactly one way:
+refused at submit, displaced, cancelled or expired while it waits, or taken by `next` and finished. Here are the limits
+and the choice; `gateway.queue` keeps those who wait in order, `gateway.fairness` makes it fair between callers.
 
 Order (the numbers stand again in the code)
 1. Only *eligible* tickets count: their target has a free place. Who waits for a load holds a queue place, no slot,
@@ -13,15 +13,16 @@ Order (the numbers stand again in the code)
 3. A LOW ticket that waited `aging_s` is ordered as MEDIUM, for good, never as HIGH. It is still counted as LOW.
 4. In a class, first what came back (`requeue`): it had its turn already and lost it without its fault. By arrival.
 5. Then fair between callers, ties by arrival. One caller alone is plain FIFO.
+6. A class may be closed (memory is short): its tickets wait on. An aged one needs both MEDIUM and LOW open. Never HIGH.
 
 Queue limit
-6. A newcomer that would start at once is not refused: it takes no queue place from anybody.
-7. A full queue: a newcomer displaces the youngest ticket of the lowest class below its own (classes as in 3).
-8. If there is none, it is refused, with the time after which it should come back.
+7. A newcomer that would start at once is not refused: it takes no queue place from anybody.
+8. A full queue: a newcomer displaces the youngest ticket of the lowest class below its own (classes as in 3).
+9. If there is none, it is refused, with the time after which it should come back.
 
 Guarantees
 * Never more than `max_running` run, never more than its places at a target when `next` hands a ticket out.
-* `submit` never makes the queue longer than `max_queued`, but for the one ticket of (6), which `next` takes at once.
+* `submit` never makes the queue longer than `max_queued`, but for the one ticket of (7), which `next` takes at once.
   What comes back may: refusing it would take back an answer already promised, and there are at most `max_running`.
 * Bounded waiting: under any load of MEDIUM tickets an eligible LOW one goes within `aging_s` and then (k + 2) *
   max(1, max_queued) further ones of MEDIUM and those that come back, where k counts the tickets its own caller has in
@@ -34,12 +35,14 @@ after a bug: a ticket submitted twice, or a place given back twice, raises. Pure
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 from control.states import Priority
 from gateway.queue import Place, Queue
 from gateway.service_rate import ServiceRate
+from gateway.tickets import Queued, QueuedDisplacing, QueueFull, Ticket
+
+__all__ = ["Admission", "Limits", "Queued", "QueuedDisplacing", "QueueFull", "Ticket"]
 
 Counts = tuple[int, int, int]  # high, medium, low
 
@@ -63,44 +66,6 @@ class Limits:
             raise ValueError(f"reserved_high: {self.reserved_high}; must be 0..max_running - 1")
 
 
-class Ticket:
-    """One request's wish for a place. `deadline` is when it expires in the queue; both times are on `now`'s clock."""
-
-    __slots__ = ("ages_at", "arrived", "caller", "deadline", "id", "place", "priority", "seq", "target")
-
-    def __init__(self, id: int, priority: Priority, target: str, caller: str, arrived: float, deadline: float) -> None:
-        self.id = id
-        self.priority = priority
-        self.target = target
-        self.caller = caller
-        self.arrived = arrived
-        self.deadline = deadline
-        self.ages_at = inf  # when it begins to count as MEDIUM; -inf: it does
-        self.seq = 0  # order of arrival, given by submit
-        self.place: Place | None = None  # where it waits; None while it runs
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """`position`: about how many go first."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedDisplacing:
-    """`victim` left the queue for the newcomer; it should hear so and come back after `retry_after_s`."""
-
-    position: int
-    victim: Ticket
-    retry_after_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class QueueFull:
-    retry_after_s: float
-
-
 class Admission:
     """See the module. `rate` is what the retry times are worked out from; whoever finishes jobs feeds it."""
 
@@ -109,6 +74,7 @@ class Admission:
         self.rate = rate if rate is not None else ServiceRate()
         self._tickets: dict[int, Ticket] = {}  # all that wait or run
         self._places: dict[str, int] = {}  # by target
+        self._closed = 0  # one bit for each class
         self._running_on: dict[str, int] = defaultdict(int)  # by target
         self._running, self._queued = [0, 0, 0], [0, 0, 0]  # by own class
         self._queue = Queue(step=1 / max(1, limits.max_queued))
@@ -129,7 +95,7 @@ class Admission:
         if self.queued_total >= self.limits.max_queued and not self._starts_at_once(ticket, kind):
             victim = self._choose_victim(kind)
             if victim is None:
-                return QueueFull(self._retry_after_s(kind, now))  # (8)
+                return QueueFull(self._retry_after_s(kind, now))  # (9)
             self._drop(victim)
         ticket.deadline = min(ticket.deadline, now + self.limits.queue_deadline_s)
         self._enter(ticket, kind)
@@ -148,6 +114,12 @@ class Admission:
         if places < 0:
             raise ValueError(f"places of {target}: {places}; must be at least 0")
         self._places[target] = places
+
+    def set_closed(self, bits: int) -> None:
+        """Which classes start nothing from now on (6): bit 1 << Priority for each."""
+        if bits & 1 << Priority.HIGH:
+            raise ValueError(f"bits {bits:#b} close HIGH, which is never closed")
+        self._closed = bits
 
     # -- out -------------------------------------------------------------------------------------------------
 
@@ -202,8 +174,8 @@ class Admission:
 
     def _choose(self) -> Place | None:
         for line in self._queue.lines:  # (2)
-            if self._has_slot(line.kind):
-                place = line.first(self._has_place)  # (1), and in the line (4), (5)
+            if self._has_slot(line.kind) and self._is_open(line.kind):
+                place = line.first(self._is_eligible)  # (1), and in the line (4), (5)
                 if place is not None:
                     return place
         return None
@@ -214,6 +186,12 @@ class Admission:
             return False
         return kind is Priority.HIGH or medium + low < self.limits.max_running - self.limits.reserved_high  # (2)
 
+    def _is_open(self, kind: Priority) -> bool:
+        return not self._closed >> kind & 1  # (6)
+
+    def _is_eligible(self, target: str, own: Priority) -> bool:
+        return self._is_open(own) and self._has_place(target)
+
     def _has_place(self, target: str) -> bool:
         return self._running_on.get(target, 0) < self._places.get(target, 0)
 
@@ -222,10 +200,11 @@ class Admission:
         return Priority.MEDIUM if ticket.ages_at <= now else ticket.priority
 
     def _starts_at_once(self, newcomer: Ticket, kind: Priority) -> bool:
-        return self._has_slot(kind) and self._has_place(newcomer.target) and self._choose() is None  # (6)
+        may = self._has_slot(kind) and self._is_open(kind) and self._is_eligible(newcomer.target, newcomer.priority)
+        return may and self._choose() is None  # (7)
 
     def _choose_victim(self, newcomer: Priority) -> Place | None:
-        for line in reversed(self._queue.lines[newcomer + 1:]):  # (7)
+        for line in reversed(self._queue.lines[newcomer + 1:]):  # (8)
             if line.waiting:
                 return line.youngest()
         return None

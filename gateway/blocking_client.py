@@ -13,7 +13,7 @@ import zmq
 from gateway import protocol
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
 from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
-from gateway.protocol import Accepted, Done, ModelInfo, Progress, Started, StatsInfo, Tokens
+from gateway.protocol import Accepted, Done, ModelInfo, OrderDone, Progress, Result, Started, StatsInfo, Tokens
 
 
 class BlockingClient:
@@ -60,8 +60,29 @@ class BlockingClient:
         """Fields of `protocol.Submit` but id. Leaving the iterator early cancels. Raises: GatewayError."""
         return self._events(protocol.Submit(next(self._ids), **fields))
 
-    def load(self, model: str) -> ModelInfo:
-        return protocol.decode_model(self._result(protocol.LoadModel(next(self._ids), model)))
+    def ask_load(self, model: str, keep_alive_s: float | None = None) -> Iterator[Progress | Result]:
+        """Load without asking: Progress events, then one Result that holds a ModelInfo. Leaving does not unload."""
+        return self._events(protocol.LoadModel(next(self._ids), model, keep_alive_s))
+
+    def load(self, model: str, keep_alive_s: float | None = None) -> ModelInfo:
+        return protocol.decode_model(self._result(protocol.LoadModel(next(self._ids), model, keep_alive_s)))
+
+    def unload(self, model: str) -> OrderDone:
+        """As soon as it is idle and nobody waits for it. Raises: GatewayError `invalid_request` if it is pinned."""
+        return self._order(protocol.Unload(next(self._ids), model))
+
+    def evict(self, model: str) -> OrderDone:
+        """Now, or not at all. Raises: GatewayError `model_busy`."""
+        return self._order(protocol.Evict(next(self._ids), model))
+
+    def pin(self, model: str) -> OrderDone:
+        return self._order(protocol.Pin(next(self._ids), model))
+
+    def unpin(self, model: str) -> OrderDone:
+        return self._order(protocol.Unpin(next(self._ids), model))
+
+    def _order(self, order: protocol.Order) -> OrderDone:
+        return protocol.decode_order(self._result(order))
 
     def list_models(self) -> list[ModelInfo]:
         return protocol.decode_models(self._result(protocol.ListModels(next(self._ids))))

@@ -16,7 +16,7 @@ from gateway import protocol
 from gateway.blocking_client import BlockingClient
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
 from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
-from gateway.protocol import Accepted, Done, ModelInfo, Progress, Result, Started, StatsInfo, Tokens
+from gateway.protocol import Accepted, Done, ModelInfo, OrderDone, Progress, Result, Started, StatsInfo, Tokens
 
 __all__ = ["CONNECT_WITHIN_S", "Answer", "BlockingClient", "GatewayClient", "GatewayError"]
 
@@ -148,12 +148,29 @@ class GatewayClient:
         finally:
             answer.leave()
 
-    def ask_load(self, model: str) -> Answer:
+    def ask_load(self, model: str, keep_alive_s: float | None = None) -> Answer:
         """Load without asking: Progress events, then one Result that holds a ModelInfo. Leaving does not unload."""
-        return self._ask(protocol.LoadModel(next(self._ids), model))
+        return self._ask(protocol.LoadModel(next(self._ids), model, keep_alive_s))
 
-    async def load(self, model: str) -> ModelInfo:
-        return protocol.decode_model(await self._result(self.ask_load(model)))
+    async def load(self, model: str, keep_alive_s: float | None = None) -> ModelInfo:
+        return protocol.decode_model(await self._result(self.ask_load(model, keep_alive_s)))
+
+    async def unload(self, model: str) -> OrderDone:
+        """As soon as it is idle and nobody waits for it. Raises: GatewayError `invalid_request` if it is pinned."""
+        return await self._order(protocol.Unload(next(self._ids), model))
+
+    async def evict(self, model: str) -> OrderDone:
+        """Now, or not at all. Raises: GatewayError `model_busy`."""
+        return await self._order(protocol.Evict(next(self._ids), model))
+
+    async def pin(self, model: str) -> OrderDone:
+        return await self._order(protocol.Pin(next(self._ids), model))
+
+    async def unpin(self, model: str) -> OrderDone:
+        return await self._order(protocol.Unpin(next(self._ids), model))
+
+    async def _order(self, order: protocol.Order) -> OrderDone:
+        return protocol.decode_order(await self._result(self._ask(order)))
 
     async def list_models(self) -> list[ModelInfo]:
         return protocol.decode_models(await self._result(self._ask(protocol.ListModels(next(self._ids)))))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from control.table import GatewayWords, RowGateway, Table
+from control.table import FOREVER, GatewayWords, RowGateway, Table
 from gateway import protocol
 
 if TYPE_CHECKING:
@@ -24,9 +24,14 @@ ENDS_COUNTED_ELSEWHERE = ("displaced", "queue_deadline")
 
 @dataclass(slots=True)
 class RowCounts:
+    """Of one model in this gateway epoch; what was asked of a worker is forgotten with the worker."""
+
     dispatched: int = 0
     finished: int = 0
     last_dispatch: float = 0.0
+    last_end: float = 0.0
+    last_class: int = 0  # plus one; 0: none
+    keep_alive: int = 0  # the word, see `keep_alive_word`
 
 
 class Counters:
@@ -36,6 +41,7 @@ class Counters:
         self.finished = self.failed = self.cancelled = 0
         self.rejected = self.displaced = self.expired = self.retried = 0
         self.dropped_frames = 0
+        self.lost_to_eviction = 0
         self.mean_wait_ms = [0.0, 0.0, 0.0]
         self.rows = {slug: RowCounts() for slug in slugs}
 
@@ -43,17 +49,30 @@ class Counters:
         row = self.rows[request.ticket.target]
         row.dispatched += 1
         row.last_dispatch = now
+        row.last_class = request.ticket.priority + 1
+        row.keep_alive = keep_alive_word(request.keep_alive_s)
         wait_ms = (now - request.ticket.arrived) * 1000
         mean = self.mean_wait_ms[request.ticket.priority]
         self.mean_wait_ms[request.ticket.priority] = mean + WAIT_WEIGHT * (wait_ms - mean)
+
+    def on_load_answered(self, slug: str, keep_alive_s: float | None, now: float) -> None:
+        """A load counts as use, and says like a request how long the model should stay."""
+        self.rows[slug].last_end, self.rows[slug].keep_alive = now, keep_alive_word(keep_alive_s)
+
+    def on_new_worker(self, slug: str) -> None:
+        """Nobody has asked anything of this incarnation yet."""
+        if (row := self.rows.get(slug)) is not None:
+            row.last_class = row.keep_alive = 0
 
     def on_not_started(self, request: Request) -> None:
         """The row no longer holds the job: it counts as finished there, and the request goes on."""
         self.rows[request.ticket.target].finished += 1
 
-    def on_end(self, request: Request, event: protocol.Done | protocol.Error) -> None:
+    def on_end(self, request: Request, event: protocol.Done | protocol.Error, now: float) -> None:
         if request.worker:
-            self.rows[request.ticket.target].finished += 1
+            row = self.rows[request.ticket.target]
+            row.finished += 1
+            row.last_end = now
         cancelled = event.code == "slow_reader" if isinstance(event, protocol.Error) else (
             event.finish_reason == "cancelled")
         if cancelled:
@@ -62,6 +81,13 @@ class Counters:
             self.failed += event.code not in ENDS_COUNTED_ELSEWHERE
         else:
             self.finished += 1
+
+
+def keep_alive_word(asked_s: float | None) -> int:
+    """How `RowGateway.keep_alive_ms` says it: 0 nothing was asked, FOREVER for ever, else milliseconds plus one."""
+    if asked_s is None:
+        return 0
+    return FOREVER if asked_s < 0 else int(asked_s * 1000) + 1
 
 
 class Publisher:
@@ -95,7 +121,7 @@ class Publisher:
             for priority, count in zip(protocol.PRIORITIES, by_class, strict=True):
                 words[f"{name}_{priority}"] = count
         for name in ("finished", "failed", "cancelled", "rejected", "displaced", "expired", "retried",
-                     "dropped_frames"):
+                     "dropped_frames", "lost_to_eviction"):
             words[name] = getattr(c, name)
         return words
 
@@ -110,6 +136,7 @@ class Publisher:
             "epoch": d.epoch,
             "incarnation": worker.incarnation if worker else 0,
             "gate": int(slug in d.opened_at),
+            "fence_seen": d.second_key.fences_seen.get(slug, 0),
             "dispatched": counts.dispatched,
             "finished": counts.finished,
             "waiting_high": high,
@@ -118,4 +145,8 @@ class Publisher:
             "oldest_wait_since_ns": int(since * NS) if since is not None else 0,
             "last_dispatch_ns": int(counts.last_dispatch * NS),
             "use_count": counts.dispatched,
+            "unfinished": d.admission.running_on(slug),
+            "last_end_ns": int(counts.last_end * NS),
+            "keep_alive_ms": counts.keep_alive,
+            "last_class": counts.last_class,
         }

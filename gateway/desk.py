@@ -1,17 +1,19 @@
 """Questions that ask for no tokens: which models there are, how they are, how busy we are, and "load this model".
 
-Also the one place that says which models cannot be had at the moment (held by an operator, quarantined), so that a
-request for one is answered at once instead of waiting for its deadline.
+Who waits for a load alone holds no queue place; it counts as waiting for the model in class MEDIUM, hears how the load
+goes every PROGRESS_EVERY_S, and ends within the load deadline.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from control import messages
-from control.states import HAS_PROCESS, Phase
+from control.states import Phase
+from control.table import FOREVER
 from gateway import VERSION, protocol, waiting
 from gateway.requests import Refusal, find_model
 
@@ -20,12 +22,18 @@ if TYPE_CHECKING:
     from gateway.dispatcher import Dispatcher
 
 LOAD_WAITERS_MAX = 1000
-UNAVAILABLE = {
-    Phase.HELD: "is held: an operator stopped it; `warden ctl start worker-{slug}` brings it back",
-    Phase.QUARANTINED: "is quarantined: {reason}",
-    Phase.LEAK_SUSPECTED: "cannot be loaded: the memory of its last process did not come back; a reboot frees it",
-}
-Waiter = tuple[bytes, str, float]  # client, id, since (monotonic seconds)
+NS = 1_000_000_000
+
+
+@dataclass(slots=True)
+class LoadWaiter:
+    """Somebody who waits for a load alone. Times are monotonic seconds."""
+
+    client: bytes
+    id: str
+    keep_alive_s: float | None
+    since: float
+    told_at: float
 
 
 class Desk:
@@ -33,7 +41,7 @@ class Desk:
         self.d = dispatcher
         self.states: dict[str, messages.ModelState] = {}
         self._models = {model.slug: model for model in dispatcher.config.models}
-        self._loads: dict[str, list[Waiter]] = {}
+        self._loads: dict[str, list[LoadWaiter]] = {}
 
     def welcome(self) -> protocol.Welcome:
         return protocol.Welcome(protocol.VERSION, self.d.epoch, self.d.boot_id, VERSION)
@@ -44,26 +52,29 @@ class Desk:
         try:
             match question:
                 case protocol.ListModels():
-                    self._answer(client, question.id, [self.model_info(m) for m in self.d.config.models])
+                    self.answer(client, question.id, [self.model_info(m, now) for m in self.d.config.models])
                 case protocol.Show():
-                    self._answer(client, question.id, self.model_info(find_model(self.d.config, question.model)))
+                    self.answer(client, question.id, self.model_info(find_model(self.d.config, question.model), now))
                 case protocol.Stats():
-                    self._answer(client, question.id, self.stats(now))
+                    self.answer(client, question.id, self.stats(now))
                 case protocol.LoadModel():
                     self._on_load(client, question, now)
+                case _:
+                    self.d.orders.on_order(client, question, now)
         except Refusal as refusal:
-            self._refuse(client, question.id, refusal)
+            self.d.say_error(client, question.id, refusal)
 
-    def _answer(self, client: bytes, request_id: str, value: object) -> None:
+    def answer(self, client: bytes, request_id: str, value: object) -> None:
         self.d.fanout.say(client, protocol.Result(request_id, msgspec.Raw(protocol.encode(value))))
 
-    def _refuse(self, client: bytes, request_id: str, refusal: Refusal) -> None:
-        status = protocol.ERRORS[refusal.code].status
-        self.d.fanout.say(client, protocol.Error(request_id, refusal.code, refusal.message, status,
-                                                 refusal.retry_after_s))
+    def reason(self, slug: str) -> str:
+        """Why the model is as it is, for people; "" if control has said nothing yet."""
+        state = self.states.get(slug)
+        return state.reason if state is not None else self.d.effects.read_reason(slug)
 
-    def model_info(self, model: ModelConfig) -> protocol.ModelInfo:
+    def model_info(self, model: ModelConfig, now: float) -> protocol.ModelInfo:
         d, slug = self.d, model.slug
+        row = d.effects.read_row(slug)
         state, words = self.states.get(slug), d.effects.read_worker(slug)
         worker = d.gates.by_slug.get(slug)
         high, medium, low, _ = d.admission.waiting(slug)
@@ -74,7 +85,7 @@ class Desk:
             engine=model.engine,
             path=str(model.path),
             state=Phase(state.phase).name.lower() if state else "unknown",
-            reason=state.reason if state else "control has not said anything yet",
+            reason=self.reason(slug) or "control has not said anything yet",
             context_length=worker.context_length if worker else 0,
             batch_max=model.batch_size,
             active=d.admission.running_on(slug),
@@ -82,6 +93,10 @@ class Desk:
             memory_bytes=words.footprint_bytes if alive else 0,
             load_ms=worker.load_ms if worker else 0,
             pid=worker.pid if worker else 0,
+            share_bytes=row.share_bytes if row else 0,
+            pinned=bool(row and row.pinned),
+            keep_until_s=keep_until_s(row.keep_until_ns, now) if row else None,
+            load_progress=waiting.load_progress(d, slug),
         )
 
     def stats(self, now: float) -> protocol.StatsInfo:
@@ -97,7 +112,7 @@ class Desk:
             queued=list(d.admission.queued),
             admitted=list(c.admitted),
             **{name: getattr(c, name) for name in ("finished", "failed", "cancelled", "rejected", "displaced",
-                                                   "expired", "retried", "dropped_frames")},
+                                                   "expired", "retried", "dropped_frames", "lost_to_eviction")},
             max_running=d.config.max_running,
             max_queued=d.config.max_queued,
             oldest_wait_ms=[0.0 if t is None else (now - t) * 1000 for t in oldest],
@@ -109,62 +124,54 @@ class Desk:
 
     def _on_load(self, client: bytes, question: protocol.LoadModel, now: float) -> None:
         model = find_model(self.d.config, question.model)
-        self.refuse_if_unavailable(model.slug)
+        if (refusal := self.d.availability.why_not(model.slug)) is not None:
+            raise refusal
+        waiter = LoadWaiter(client, question.id, question.keep_alive_s, now, now)
         if model.slug in self.d.opened_at:
-            self._answer(client, question.id, self.model_info(model))
+            self._on_loaded(model.slug, waiter, now)
             return
         if sum(map(len, self._loads.values())) >= LOAD_WAITERS_MAX:
             raise Refusal("queue_full", f"{LOAD_WAITERS_MAX} callers wait for loads already", 1.0)
-        self._loads.setdefault(model.slug, []).append((client, question.id, now))
+        self._loads.setdefault(model.slug, []).append(waiter)
         self.d.effects.to_control(messages.Want(messages.VERSION, model.slug))
+
+    def _on_loaded(self, slug: str, waiter: LoadWaiter, now: float) -> None:
+        self.d.counters.on_load_answered(slug, waiter.keep_alive_s, now)
+        self.answer(waiter.client, waiter.id, self.model_info(self._models[slug], now))
 
     def waiting_for_load(self, slug: str) -> tuple[int, float | None]:
         """How many wait for a load alone, and since when the oldest."""
         waiters = self._loads.get(slug, ())
-        return len(waiters), min((since for _, _, since in waiters), default=None)
+        return len(waiters), min((waiter.since for waiter in waiters), default=None)
 
-    def on_gate_open(self, slug: str) -> None:
-        for client, request_id, _ in self._loads.pop(slug, ()):
-            self._answer(client, request_id, self.model_info(self._models[slug]))
+    def on_gate_open(self, slug: str, now: float) -> None:
+        for waiter in self._loads.pop(slug, ()):
+            self._on_loaded(slug, waiter, now)
 
     def on_tick(self, now: float) -> None:
-        """End the waits for loads that cannot succeed, or that last too long."""
+        """End the waits for loads that cannot succeed, or that last too long; say to the others how it goes."""
         limit_s = self.d.config.load_deadline_s
         for slug, waiters in list(self._loads.items()):
-            refusal = self.unavailable(slug)
+            refusal = self.d.availability.why_not(slug)
             late = Refusal("model_unavailable", f"not loaded within {limit_s:g} s", waiting.LOAD_GUESS_S)
             kept = []
             for waiter in waiters:
-                if refusal is not None or now - waiter[2] > limit_s:
-                    self._refuse(waiter[0], waiter[1], refusal or late)
-                else:
-                    kept.append(waiter)
+                if refusal is not None or now - waiter.since > limit_s:
+                    self.d.say_error(waiter.client, waiter.id, refusal or late)
+                    continue
+                kept.append(waiter)
+                if now - waiter.told_at >= waiting.PROGRESS_EVERY_S:
+                    waiter.told_at = now
+                    self.d.fanout.say(waiter.client, waiting.make_progress(self.d, waiter.id, slug, 0, now))
             self._loads[slug] = kept
         self._loads = {slug: waiters for slug, waiters in self._loads.items() if waiters}
 
     def forget_client(self, client: bytes) -> None:
-        self._loads = {slug: [w for w in waiters if w[0] != client] for slug, waiters in self._loads.items()}
+        self._loads = {slug: [w for w in waiters if w.client != client] for slug, waiters in self._loads.items()}
 
-    # -- what cannot be had ----------------------------------------------------------------------------------
 
-    def unavailable(self, slug: str) -> Refusal | None:
-        """Why a request for this model is hopeless now, or None."""
-        row = self.d.effects.read_row(slug)
-        name = self._models[slug].name
-        if row is None:
-            return None
-        if row.phase in UNAVAILABLE:
-            state = self.states.get(slug)
-            known = state is not None and state.phase == row.phase
-            reason = state.reason if known else "its log says why"
-            text = UNAVAILABLE[Phase(row.phase)].format(slug=slug, reason=reason)
-            return Refusal("model_unavailable", f"{name} {text}", state.retry_after_s if known else 0.0)
-        control = self.d.effects.read_control()
-        if row.phase not in HAS_PROCESS and control is not None and control.supervisord_is_silent:
-            return Refusal("model_unavailable", f"{name} is not loaded, and nothing can be loaded: supervisord does "
-                           "not answer; run `warden down`, then `warden up`")
+def keep_until_s(keep_until_ns: int, now: float) -> float | None:
+    """From the table's word to what `ModelInfo` says: None is not loaded, negative for ever, 0 over."""
+    if not keep_until_ns:
         return None
-
-    def refuse_if_unavailable(self, slug: str) -> None:
-        if (refusal := self.unavailable(slug)) is not None:
-            raise refusal
+    return -1.0 if keep_until_ns == FOREVER else max(0.0, keep_until_ns / NS - now)

@@ -5,7 +5,8 @@ Theory
 All state is owned by one loop (`gateway/__main__.py`), which calls `start_turn`, then an `on_<event>` per frame, then
 `on_tick`. Decisions are asked from `admission` (who goes next) and `gate` (may this model take a job); the outcome
 leaves through `Fanout` (clients) and `Effects` (workers, control, the table). What workers answer is read in
-`worker_side`; questions that are no request for tokens are answered by `desk`.
+`worker_side`; questions that are no request for tokens are answered by `desk`, orders of people go through `orders`,
+what cannot be had is known to `availability`, and what control asks before an eviction is answered by `second_key`.
 
 Guarantees
 1. Every admitted request gets exactly one terminal event: `end` is the only place that says one, and it forgets it.
@@ -23,15 +24,16 @@ from control.config import Config
 from control.table import ControlWords, RowControl, RowWorker
 from gateway import protocol, waiting
 from gateway.admission import Admission, Limits, QueuedDisplacing, QueueFull
+from gateway.availability import Availability
 from gateway.counters import Counters
 from gateway.desk import Desk
 from gateway.fanout import Fanout, Lost
 from gateway.gate import Gates
+from gateway.orders import Orders
 from gateway.requests import Refusal, Request, make_request
+from gateway.second_key import SecondKey
 from gateway.worker_side import WorkerSide
 from workers import protocol as jobs
-
-PROGRESS_EVERY_S = 2.0
 
 
 class Effects(Protocol):
@@ -40,13 +42,17 @@ class Effects(Protocol):
     def to_worker(self, identity: bytes, message: msgspec.Struct) -> bool:
         """False: the worker is gone, or does not read."""
 
-    def to_control(self, message: msgspec.Struct) -> None: ...
+    def to_control(self, message: msgspec.Struct) -> bool:
+        """False: control is away."""
 
     def read_row(self, slug: str) -> RowControl | None: ...
 
     def read_worker(self, slug: str) -> RowWorker | None: ...
 
     def read_control(self) -> ControlWords | None: ...
+
+    def read_reason(self, slug: str) -> str:
+        """What the table says of why the row is as it is; "" if it says nothing."""
 
     def note(self, event: str, **facts: object) -> None:
         """One line in the journal."""
@@ -66,12 +72,19 @@ class Dispatcher:
                                           config.aging_s, config.queue_deadline_s))
         self.rate = self.admission.rate
         self.counters = Counters(epoch, [m.slug for m in config.models])
+        self.availability = Availability(self)
         self.desk = Desk(self)
+        self.orders = Orders(self)
+        self.second_key = SecondKey(self)
         self.worker_side = WorkerSide(self)
         self.requests: dict[int, Request] = {}
         self.by_id: dict[tuple[bytes, str], Request] = {}
         self.opened_at: dict[str, float] = {}  # since when each open gate is open
         self._numbers = 0
+
+    def switch_key_off(self) -> None:
+        """For a bench alone: fences mean nothing any more, and evictions cost answers."""
+        self.second_key.is_off = self.gates.ignores_fences = True
 
     # -- clients ---------------------------------------------------------------------------------------------
 
@@ -80,7 +93,7 @@ class Dispatcher:
             message = protocol.decode_from_client(frame)
         except messages.MALFORMED as problem:
             self.counters.dropped_frames += 1
-            self._say_error(client, read_id(frame), "invalid_request", str(problem))
+            self.say_error(client, read_id(frame), Refusal("invalid_request", str(problem)))
             return
         match message:
             case protocol.Submit():
@@ -102,26 +115,32 @@ class Dispatcher:
             self._numbers += 1
             request = make_request(submit, client, self.config, number=self._numbers, now=now,
                                    draw_seed=self.draw_seed)
-            self.desk.refuse_if_unavailable(request.model.slug)
+            self._refuse_if_unavailable(request, now)
             self.pump(now)  # who waits and may run does so before the newcomer is measured against the queue limit
             self._admit(request, now)
         except Refusal as refusal:
             self.counters.rejected += 1
-            self._say_error(client, submit.id, refusal.code, refusal.message, refusal.retry_after_s)
+            self.say_error(client, submit.id, refusal)
+
+    def _refuse_if_unavailable(self, request: Request, now: float) -> None:
+        slug = request.model.slug
+        refusal = self.availability.why_not(slug) or self.availability.why_closed(slug, request.ticket.priority, now)
+        if refusal is not None:
+            raise refusal
 
     def _admit(self, request: Request, now: float) -> None:
         outcome = self.admission.submit(request.ticket, now)
         if isinstance(outcome, QueueFull):
             limits = self.admission.limits
             raise Refusal("queue_full", f"{limits.max_running} run and {limits.max_queued} wait; these are the limits",
-                          self._retry_after_s(request.ticket.target, now))
+                          waiting.retry_after_s(self, request.ticket.target, now))
         self.requests[request.ticket.id] = self.by_id[request.client, request.id] = request
         self.counters.admitted[request.ticket.priority] += 1
         if isinstance(outcome, QueuedDisplacing):
             self.counters.displaced += 1
             victim = self.requests[outcome.victim.id]
-            self.end_in_error(victim, "displaced", "a request of a higher class took this place in the queue",
-                               self._retry_after_s(victim.ticket.target, now))
+            self.end_in_error(victim, now, "displaced", "a request of a higher class took this place in the queue",
+                              waiting.retry_after_s(self, victim.ticket.target, now))
         self.fanout.say(request.client, protocol.Accepted(
             request.id, self.epoch, request.model.name, request.ticket.priority.name.lower(), outcome.position))
         if request.ticket.target not in self.opened_at:
@@ -141,6 +160,7 @@ class Dispatcher:
             request.given_up = True
             self.cancel(request, now)
         self.desk.forget_client(client)
+        self.orders.forget_client(client)
         if how is Lost.TOO_SLOW:
             self.effects.note("client_cut", client=client.hex(), reason=how.value)
 
@@ -148,18 +168,27 @@ class Dispatcher:
 
     def start_turn(self, now: float) -> None:
         """Work every gate out anew (2), and let go of workers that control knows to be dead."""
+        self.admission.set_closed(self.availability.closed_bits(now))
         for slug, worker in list(self.gates.by_slug.items()):
             row = self.effects.read_row(slug)
             if row is not None and self.gates.has_ended(worker, row, now):
                 self.worker_side.on_lost(worker, "its process ended", now)
                 continue
+            if row is not None:
+                self.second_key.see(slug, row)
             places = self.gates.places(slug, row, now)
-            self.admission.set_places(slug, places)
             if not places:
-                self.opened_at.pop(slug, None)
-            elif slug not in self.opened_at:
+                self.shut_gate(slug)
+                continue
+            self.admission.set_places(slug, places)
+            if slug not in self.opened_at:
                 self.opened_at[slug] = now
-                self.desk.on_gate_open(slug)
+                self.desk.on_gate_open(slug, now)
+
+    def shut_gate(self, slug: str) -> None:
+        """Nothing more of this turn goes to that model."""
+        self.admission.set_places(slug, 0)
+        self.opened_at.pop(slug, None)
 
     def pump(self, now: float) -> None:
         """Dispatch as long as admission has somebody to go."""
@@ -188,64 +217,73 @@ class Dispatcher:
         self.counters.on_not_started(request)
         self.admission.requeue(request.ticket, now)
         self.effects.to_control(messages.Want(messages.VERSION, request.ticket.target))
+        self.second_key.on_job_left(request.ticket.target)
 
     # -- control and time ------------------------------------------------------------------------------------
 
-    def on_control(self, message: messages.ModelState, now: float) -> None:
-        """A row changed. The table is the truth (`start_turn` reads it); this brings the reason, for people."""
-        self.desk.states[message.slug] = message
+    def on_control(self, message: messages.ModelState | messages.Fence | messages.Told, now: float) -> None:
+        match message:
+            case messages.ModelState():  # the table is the truth (`start_turn`); this brings the reason, for people
+                self.second_key.hear(message.control_epoch)
+                self.desk.states[message.slug] = message
+            case messages.Fence():
+                self.second_key.on_fence(message)
+            case messages.Told():
+                self.orders.on_told(message)
 
     def on_tick(self, now: float) -> None:
         for ticket in self.admission.expire(now):
             self.counters.expired += 1
-            self.end_in_error(self.requests[ticket.id], "queue_deadline",
-                               f"not started within {self.config.queue_deadline_s:g} s", 1.0)
+            self.end_in_error(self.requests[ticket.id], now, "queue_deadline",
+                              f"not started within {self.config.queue_deadline_s:g} s", 1.0)
         waiters = [r for r in self.requests.values() if not r.worker]
-        refusals = {slug: self.desk.unavailable(slug) for slug in {r.ticket.target for r in waiters}}
+        refusals = {slug: self.availability.why_not(slug) for slug in {r.ticket.target for r in waiters}}
         for request in waiters:
             refusal = refusals[request.ticket.target]
             if refusal is not None:
                 self.admission.cancel(request.ticket.id)
-                self.end_in_error(request, refusal.code, refusal.message, refusal.retry_after_s)
-            elif now - max(request.told_at, request.ticket.arrived) >= PROGRESS_EVERY_S:
+                self.end_in_error(request, now, refusal.code, refusal.message, refusal.retry_after_s)
+            elif now - max(request.told_at, request.ticket.arrived) >= waiting.PROGRESS_EVERY_S:
                 request.told_at = now
-                self.fanout.say(request.client, waiting.make_progress(self, request, now))
+                ticket = request.ticket
+                self.fanout.say(request.client, waiting.make_progress(
+                    self, request.id, ticket.target, self.admission.position(ticket.id), now, ticket.priority))
         self.desk.on_tick(now)
+        self.orders.on_tick(now)
         self.worker_side.on_tick(now)
         self.pump(now)
 
-    def _retry_after_s(self, slug: str, now: float) -> float:
-        return self.rate.retry_after_s(self.admission.queued_total, waiting.load_remaining_s(self, slug), now)
-
-    def stop(self) -> None:
+    def stop(self, now: float) -> None:
         """This gateway is leaving: nobody is left without a word."""
         for request in list(self.requests.values()):
-            self.end_in_error(request, "gateway_unavailable", "the gateway is stopping; ask again", 1.0)
+            self.end_in_error(request, now, "gateway_unavailable", "the gateway is stopping; ask again", 1.0)
 
     # -- ends ------------------------------------------------------------------------------------------------
 
-    def _say_error(self, client: bytes, request_id: str, code: str, message: str, retry_after_s: float = 0.0) -> None:
-        status = protocol.ERRORS[code].status
-        self.fanout.say(client, protocol.Error(request_id, code, message, status, retry_after_s))
+    def say_error(self, client: bytes, request_id: str, refusal: Refusal) -> None:
+        """To somebody who has no request here."""
+        self.fanout.say(client, waiting.make_error(request_id, refusal.code, refusal.message, refusal.retry_after_s))
 
-    def end(self, request: Request, event: protocol.Done | protocol.Error) -> None:
+    def end(self, request: Request, event: protocol.Done | protocol.Error, now: float) -> None:
         """The only place that ends a request (1)."""
         del self.requests[request.ticket.id], self.by_id[request.client, request.id]
         if request.worker:
             self.admission.finish(request.ticket.id)
-        self.counters.on_end(request, event)
+        self.counters.on_end(request, event, now)
         self.fanout.say(request.client, event)
+        if request.worker:
+            self.second_key.on_job_left(request.ticket.target)
 
-    def end_in_error(self, request: Request, code: str, message: str, retry_after_s: float = 0.0) -> None:
-        self.end(request, protocol.Error(request.id, code, message, protocol.ERRORS[code].status, retry_after_s))
+    def end_in_error(self, request: Request, now: float, code: str, message: str, retry_after_s: float = 0.0) -> None:
+        self.end(request, waiting.make_error(request.id, code, message, retry_after_s), now)
 
     def end_cancelled(self, request: Request, now: float) -> None:
         """Said even to a client that is lost: it may be back, and must not wait for ever."""
         if request.given_up:
-            self.end_in_error(request, "slow_reader", "this client could not be reached or did not read, so its "
+            self.end_in_error(request, now, "slow_reader", "this client could not be reached or did not read, so its "
                               "request was given up", 1.0)
             return
-        self.end(request, waiting.make_done(request, None, now))
+        self.end(request, waiting.make_done(request, None, now), now)
 
 
 def read_id(frame: bytes) -> str:

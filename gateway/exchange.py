@@ -13,6 +13,7 @@ Guarantees
    A request may therefore see `Accepted` twice. The answer to a copy too many (`duplicate_id`) is dropped.
 3. A request that left early is cancelled, also when its `Accepted` comes after that.
 4. Waiting is bounded: ACCEPTED_WITHIN_S for the first answer, SILENCE_MAX_S for a gateway that says nothing at all.
+   Loads and orders have limits of the gateway's own.
 5. After `give_up` nothing is outstanding and nothing is taken on: a client that is about to go has its last word.
 
 Refused: continuing an answer in another gateway epoch, and a request too large for one frame.
@@ -38,7 +39,8 @@ EVENT_COST_CHARS = 64  # what an event counts besides its tokens
 TOKEN_COST_CHARS = 8
 
 HELLO = protocol.encode(protocol.Hello(batch=True))
-Question = protocol.Submit | protocol.ListModels | protocol.Show | protocol.Stats | protocol.LoadModel
+Patient = protocol.LoadModel | protocol.Order  # answered late by their nature; only silence ends the wait for them
+Question = protocol.Submit | protocol.ListModels | protocol.Show | protocol.Stats | Patient
 Answered = Accepted | Progress | Started | Tokens | Done | Result
 decode_frame = msgspec.msgpack.Decoder(protocol.Event | list[protocol.Event]).decode
 
@@ -237,7 +239,7 @@ class Exchange:
             self._say_hello(now)
         for request_id, request in list(self._outstanding.items()):
             silent_s = now - max(self._heard_at, request.since)
-            unanswered_s = silent_s if isinstance(request.question, protocol.LoadModel) else now - request.since
+            unanswered_s = silent_s if isinstance(request.question, Patient) else now - request.since
             if silent_s > SILENCE_MAX_S or (unanswered_s > ACCEPTED_WITHIN_S and not request.accepted):
                 self._end(request_id, self.unavailable(max(silent_s, unanswered_s)))
                 self._cancel(request_id)

@@ -11,6 +11,8 @@ The gate is level-triggered: it is worked out anew from facts at every look and 
 5. it was heard within HEARD_WITHIN_S and owes no ACCEPT.
 
 An unreadable row is a shut gate: unknown means "no". Shutting costs a wait; a wrong opening would cost an answer.
+Between two looks the second key (`gateway.second_key`) may shut it: it has read the row again and seen a fence there,
+so this is the next look made early, and the one after it judges anew.
 Pure: facts and `now` come in, nothing is touched.
 """
 
@@ -21,6 +23,8 @@ from control.table import RowControl
 from workers import protocol as jobs
 
 HEARD_WITHIN_S = 3.0
+HAS_LEFT = PROCESS_ENDED | {Phase.LEAK_SUSPECTED}
+TO_MAKE_ROOM = (Phase.STOPPING, Phase.VERIFY_FREE, Phase.DOWN, Phase.LEAK_SUSPECTED)  # a crash leads to none of these
 
 
 @dataclass(slots=True)
@@ -37,21 +41,27 @@ class WorkerSeen:
     load_ms: int
     epoch_known: int
     heard_at: float
+    evictions: int = 0  # of its row when it was first heard
     suspect: bool = False  # owes an ACCEPT; cleared by the next frame that proves it reads its jobs
 
 
 class Gates:
-    """All workers this gateway epoch knows: at most one per model, the one with the highest incarnation."""
+    """All workers this gateway epoch knows: at most one per model, the one with the highest incarnation.
+
+    `ignores_fences` is for a bench that shows what fences are for.
+    """
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
+        self.ignores_fences = False
         self.by_slug: dict[str, WorkerSeen] = {}
         self.by_identity: dict[bytes, WorkerSeen] = {}
 
-    def on_hello(self, identity: bytes, hello: jobs.Hello, now: float) -> WorkerSeen | None:
+    def on_hello(self, identity: bytes, hello: jobs.Hello, now: float, evictions: int = 0) -> WorkerSeen | None:
         """Take a hello in. Returns the worker it replaces (its jobs are lost), or None.
 
         A hello of an older incarnation than the one known is ignored: that process is dead or about to be.
+        `evictions` is how many the row counts now.
         """
         known = self.by_slug.get(hello.slug)
         if known is not None and hello.incarnation < known.incarnation:
@@ -71,6 +81,7 @@ class Gates:
             hello.load_ms,
             hello.epoch_known,
             now,
+            known.evictions if known is not None and replaced is None else evictions,
         )
         self.by_slug[hello.slug] = self.by_identity[identity] = worker
         return replaced
@@ -85,9 +96,16 @@ class Gates:
         """Its process is gone, by control's word. In a table made anew the row may not know of it yet: then silence
         must be added, for a living worker says hello to a new control process within a second or two.
         """
-        if row.phase not in PROCESS_ENDED:
+        if row.phase not in HAS_LEFT:
             return False
         return row.incarnation >= worker.incarnation or now - worker.heard_at > 2 * HEARD_WITHIN_S
+
+    def was_evicted(self, worker: WorkerSeen, row: RowControl | None) -> bool:
+        """Did the worker, which is gone, leave to make room? Else it crashed, drained, or nobody knows."""
+        if row is None or worker.phase == Phase.DRAINING:
+            return False
+        same = row.incarnation == worker.incarnation
+        return row.evictions > worker.evictions or (same and row.phase in TO_MAKE_ROOM)
 
     def why_shut(self, slug: str, row: RowControl | None, now: float) -> str:
         """The first of the numbered reasons that shuts this gate; "" if it is open."""
@@ -96,7 +114,7 @@ class Gates:
             return "no hello"  # 1
         if row is None or row.incarnation != worker.incarnation or row.phase != Phase.ALIVE:
             return "not the welcomed incarnation"  # 2
-        if row.fence_id != row.fence_cleared:
+        if row.fence_id != row.fence_cleared and not self.ignores_fences:
             return "fenced"  # 3
         if worker.phase != Phase.READY:
             return "not ready"  # 4

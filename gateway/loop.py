@@ -15,9 +15,19 @@ import zmq
 
 from control import messages
 from control.config import Config
+from control.failpoints import DIRECTORY, failpoint
 from control.home import Home
 from control.sockets import open_dealer, open_router
-from control.table import ControlWords, GatewayWords, RowControl, RowWorker, Table, TableRefused
+from control.table import (
+    ControlWords,
+    GatewayWords,
+    RowControl,
+    RowReason,
+    RowWorker,
+    Table,
+    TableRefused,
+    record_text,
+)
 from gateway.counters import Publisher
 from gateway.dispatcher import Dispatcher
 from gateway.fanout import Fanout, Sent
@@ -89,6 +99,10 @@ class Loop:
         row = self._rows.get(slug)
         return self._table.read(RowWorker, row) if row is not None else None
 
+    def read_reason(self, slug: str) -> str:
+        row = self._rows.get(slug)
+        return record_text(self._table.read(RowReason, row)) if row is not None else ""
+
     # -- sending ---------------------------------------------------------------------------------------------
 
     def _send_client(self, identity: bytes, frame: bytes) -> Sent:
@@ -99,15 +113,23 @@ class Loop:
         return Sent.OK
 
     def to_worker(self, identity: bytes, message: msgspec.Struct) -> bool:
+        at_send(message, "before")
         try:
             self._workers.send_multipart((identity, jobs.encode(message)), zmq.DONTWAIT)
         except zmq.ZMQError:
             return False
+        at_send(message, "after")
         return True
 
-    def to_control(self, message: msgspec.Struct) -> None:
-        with suppress(zmq.Again):  # control is away; it reads our waiting words when it is back
+    def to_control(self, message: msgspec.Struct) -> bool:
+        """False: control is away; it reads our waiting words when it is back."""
+        at_send(message, "before")
+        try:
             self._control.send(messages.encode(message), zmq.DONTWAIT)
+        except zmq.Again:
+            return False
+        at_send(message, "after")
+        return True
 
     def note(self, event: str, **facts: object) -> None:
         self._note(event, **facts)
@@ -136,8 +158,10 @@ class Loop:
             self._publish(now)
 
     def _publish(self, now: float) -> None:
+        failpoint("gateway.words.before")
         with suppress(TableRefused):  # cut short by somebody: control makes another, and we follow at a tick
             self._publisher.publish(now)
+        failpoint("gateway.words.after")
 
     def _timeout_ms(self, next_tick: float) -> int:
         return max(1, round((next_tick - time.monotonic()) * 1000))
@@ -172,7 +196,7 @@ class Loop:
                 continue
             if isinstance(message, messages.ModelState):
                 self._control_heard = message.control_epoch
-                self.dispatcher.on_control(message, now)
+            self.dispatcher.on_control(message, now)
 
     def _greet_control(self, now: float) -> None:
         """Say hello to each new control process until it tells us the state of the rows: a hello may be lost."""
@@ -190,7 +214,7 @@ class Loop:
 
         Linger is not enough: a peer that asked for it (IMMEDIATE) drops what it has not read when we disconnect.
         """
-        self.dispatcher.stop()
+        self.dispatcher.stop(time.monotonic())
         self.fanout.flush(time.monotonic())
         time.sleep(READ_LAST_WORDS_S)
         self._publish(time.monotonic())
@@ -198,6 +222,12 @@ class Loop:
         self._workers.close()
         self._control.close()
         zmq.Context.instance().term()
+
+
+def at_send(message: msgspec.Struct, moment: str) -> None:
+    """Failpoints gateway.send.TAG.before and .after."""
+    if DIRECTORY:
+        failpoint(f"gateway.send.{message.__struct_config__.tag}.{moment}")
 
 
 def next_epoch(table: Table) -> int:

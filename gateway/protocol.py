@@ -1,4 +1,5 @@
-"""The client protocol on `clients.ipc`, and the one closed list of errors that clients can see.
+"""The client protocol on `clients.ipc`. The closed list of errors (`gateway/error_codes.py`) and the values that
+results carry (`gateway/protocol_info.py`) are handed on from here, so that this is the one module clients need.
 
 Wire: a DEALER sends one frame per message, a MessagePack map with a `type`; any MessagePack library will do. The
 gateway answers with one frame per event, a map with a `type`; a client whose hello said `batch: true` gets each
@@ -7,14 +8,21 @@ frame as an *array* of such maps instead (everything that one turn of the gatewa
     client  -> hello                 optional; answered by welcome (and again when this gateway is new to the client)
     client  -> submit                answered by accepted or error; then progress*, started, tokens*, one done | error
     client  -> cancel                the request ends with done(finish_reason="cancelled") unless it ended before
-    client  -> list | show | stats | load       answered by result or error
+    client  -> list | show | stats              answered by result or error
+    client  -> load                             answered by progress*, then result or error
+    client  -> unload | evict | pin | unpin     orders, carried out by control; answered by result or error
 
 Unknown fields are accepted, wrong types refused with a message that names the field. Pure: no socket here.
 """
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
+
+from gateway.error_codes import ERRORS, ErrorCode
+from gateway.protocol_info import ModelInfo, OrderDone, StatsInfo
+
+__all__ = ["ERRORS", "ErrorCode", "ModelInfo", "OrderDone", "StatsInfo"]
 
 VERSION = 1
 ID_MAX_CHARS = 128
@@ -23,43 +31,14 @@ STOP_MAX_CHARS = 256
 MESSAGES_MAX = 4096
 TOKENS_MAX = 1_048_576
 BODY_MAX_BYTES = 32 * 1024 * 1024
+KEEP_ALIVE_MAX_S = 1e15  # in milliseconds it still fits into a word of the table
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_MAX_CHARS)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+OneModel = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]  # an order never means the default model
+KeepAlive = Annotated[float, msgspec.Meta(ge=-KEEP_ALIVE_MAX_S, le=KEEP_ALIVE_MAX_S)] | None
 PRIORITIES = ("high", "medium", "low")
-
-
-class ErrorCode(NamedTuple):
-    """One line of the closed list: HTTP status, whether the same request may succeed later, and whose fault it is."""
-
-    status: int
-    retryable: bool
-    fault: Literal["caller", "capacity", "server", "upstream"]
-
-
-ERRORS: dict[str, ErrorCode] = {
-    "invalid_request": ErrorCode(400, False, "caller"),
-    "context_length_exceeded": ErrorCode(400, False, "caller"),
-    "host_not_allowed": ErrorCode(403, False, "caller"),
-    "origin_not_allowed": ErrorCode(403, False, "caller"),
-    "model_not_found": ErrorCode(404, False, "caller"),
-    "not_found": ErrorCode(404, False, "caller"),
-    "method_not_allowed": ErrorCode(405, False, "caller"),
-    "request_timeout": ErrorCode(408, True, "caller"),
-    "duplicate_id": ErrorCode(400, False, "caller"),
-    "body_too_large": ErrorCode(413, False, "caller"),
-    "not_json": ErrorCode(415, False, "caller"),
-    "worker_crashed": ErrorCode(500, True, "server"),
-    "internal": ErrorCode(500, True, "server"),
-    "not_offered": ErrorCode(501, False, "server"),
-    "queue_full": ErrorCode(503, True, "capacity"),
-    "displaced": ErrorCode(503, True, "capacity"),
-    "model_unavailable": ErrorCode(503, True, "capacity"),
-    "gateway_unavailable": ErrorCode(503, True, "capacity"),
-    "slow_reader": ErrorCode(503, True, "caller"),
-    "queue_deadline": ErrorCode(504, True, "capacity"),
-}
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -95,7 +74,11 @@ class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
 
 
 class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True):
-    """Ask for an answer. Exactly one of `messages`, `prompt` (taken as it is, no template), `tokens`."""
+    """Ask for an answer. Exactly one of `messages`, `prompt` (taken as it is, no template), `tokens`.
+
+    `keep_alive_s`: how long the model should stay loaded after this answer; negative: for ever, 0: unload it as soon
+    as it is idle, not given: as configured. Of several requests the newest decides.
+    """
 
     id: Id
     model: Name = ""
@@ -106,6 +89,7 @@ class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True):
     priority: Literal["high", "medium", "low"] = "medium"
     caller: Name = ""
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    keep_alive_s: KeepAlive = None
 
 
 class Cancel(msgspec.Struct, tag="cancel", tag_field="type", frozen=True):
@@ -132,13 +116,46 @@ class Stats(msgspec.Struct, tag="stats", tag_field="type", frozen=True):
 
 
 class LoadModel(msgspec.Struct, tag="load", tag_field="type", frozen=True):
-    """Load without asking anything. Answered by progress and then a result (ModelInfo) or an error."""
+    """Load without asking anything. Answered by progress and then a result (ModelInfo) or an error.
+
+    `keep_alive_s` as in `Submit`, from the moment it is answered: a load counts as use.
+    """
 
     id: Id
     model: Name
+    keep_alive_s: KeepAlive = None
 
 
-FromClient = Hello | Submit | Cancel | ListModels | Show | Stats | LoadModel
+class Unload(msgspec.Struct, tag="unload", tag_field="type", frozen=True):
+    """Unload as soon as it is idle and nobody waits for it. Orders are answered by a result (OrderDone) or an error."""
+
+    id: Id
+    model: OneModel
+
+
+class Evict(msgspec.Struct, tag="evict", tag_field="type", frozen=True):
+    """Unload now, or not at all: `model_busy` if it answers, loads or is pinned. Answered when its process is gone."""
+
+    id: Id
+    model: OneModel
+
+
+class Pin(msgspec.Struct, tag="pin", tag_field="type", frozen=True):
+    """Never unload it, until `unpin` or the end of the stack."""
+
+    id: Id
+    model: OneModel
+
+
+class Unpin(msgspec.Struct, tag="unpin", tag_field="type", frozen=True):
+    """Unload it as any other."""
+
+    id: Id
+    model: OneModel
+
+
+Order = Unload | Evict | Pin | Unpin
+FromClient = Hello | Submit | Cancel | ListModels | Show | Stats | LoadModel | Unload | Evict | Pin | Unpin
 
 
 class Welcome(msgspec.Struct, tag="welcome", tag_field="type", frozen=True):
@@ -161,13 +178,17 @@ class Accepted(msgspec.Struct, tag="accepted", tag_field="type", frozen=True):
 
 
 class Progress(msgspec.Struct, tag="progress", tag_field="type", frozen=True):
-    """While a request waits. `reason`: queued | loading | starting | backoff. `estimate_s` is a guess, 1..120."""
+    """While a request waits. `reason`: queued | loading | starting | backoff | memory. `estimate_s` is a guess, 1..120.
+
+    `detail` is why the model is as it is, for people; "" when there is nothing to say.
+    """
 
     id: str
     position: int
     reason: str
     estimate_s: float
     load_progress: float = 0.0
+    detail: str = ""
 
 
 class Started(msgspec.Struct, tag="started", tag_field="type", frozen=True):
@@ -232,48 +253,8 @@ class Error(msgspec.Struct, tag="error", tag_field="type", frozen=True):
     retry_after_s: float = 0.0
 
 
-class ModelInfo(msgspec.Struct, frozen=True):
-    """`state` is the row's effective phase in lower case, `reason` says why, for people."""
-
-    name: str
-    aliases: list[str]
-    engine: str
-    path: str
-    state: str
-    reason: str
-    context_length: int
-    batch_max: int
-    active: int
-    queued: int
-    memory_bytes: int
-    load_ms: int
-    pid: int
-
-
-class StatsInfo(msgspec.Struct, frozen=True):
-    """Counters of this gateway epoch; lists and maps by class are in the order high, medium, low."""
-
-    epoch: int
-    running: list[int]
-    queued: list[int]
-    admitted: list[int]
-    finished: int
-    failed: int
-    cancelled: int
-    rejected: int
-    displaced: int
-    expired: int
-    retried: int
-    dropped_frames: int
-    max_running: int
-    max_queued: int
-    oldest_wait_ms: list[float]
-    mean_wait_ms: list[float]
-    service_rate_per_s: float
-
-
 class Result(msgspec.Struct, tag="result", tag_field="type", frozen=True):
-    """The answer to list, show, stats or load; `value` is decoded with `decode_models`, `_model` or `_stats`."""
+    """The answer to a question or an order; `value` is decoded with `decode_models`, `_model`, `_stats` or `_order`."""
 
     id: str
     value: msgspec.Raw
@@ -289,3 +270,4 @@ decode_events = msgspec.msgpack.Decoder(list[Event]).decode
 decode_models = msgspec.msgpack.Decoder(list[ModelInfo]).decode
 decode_model = msgspec.msgpack.Decoder(ModelInfo).decode
 decode_stats = msgspec.msgpack.Decoder(StatsInfo).decode
+decode_order = msgspec.msgpack.Decoder(OrderDone).decode

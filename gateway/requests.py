@@ -42,6 +42,7 @@ class Request:
     sampling: Sampling
     max_tokens: int
     stop: list[str]
+    keep_alive_s: float | None = None
     attempt: int = 0
     worker: bytes = b""  # identity of the worker that holds it now; b"" while it waits
     accepted: bool = False
@@ -93,6 +94,7 @@ def make_request(
         sampling=Sampling(**{**defaults, **given}, seed=seed % 2**63),
         max_tokens=options.max_tokens or model.max_tokens,
         stop=list(options.stop or ()),
+        keep_alive_s=submit.keep_alive_s,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a caller is told: while the request waits (position, reason, estimate) and when it is done (counts and times).
+"""What a caller is told: while the request waits (position, reason, estimate) and when it ends (counts and times).
 
 The estimate is a guess and says so by its limits, 1..120 s: how many go first divided by the measured rate of
 completions, plus what is left of the model's load. Nothing is decided here.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from control.states import Phase
+from control.states import Phase, Priority
 from gateway import protocol
 from workers.protocol import End
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from gateway.dispatcher import Dispatcher
     from gateway.requests import Request
 
+PROGRESS_EVERY_S = 2.0
 LOAD_GUESS_S = 5.0  # before a model has ever been loaded here
+WAITS_FOR_ROOM = "waits for room"  # how control begins its reason while a model has to wait for memory
 REASONS = {Phase.STARTING: "starting", Phase.EMPTY: "loading", Phase.LOADING: "loading", Phase.BACKOFF: "backoff"}
 
 
@@ -37,16 +39,30 @@ def load_remaining_s(d: Dispatcher, slug: str) -> float:
     return (1.0 - load_progress(d, slug)) * last_s
 
 
-def make_progress(d: Dispatcher, request: Request, now: float) -> protocol.Progress:
-    """The news for one waiting request."""
-    slug = request.ticket.target
-    position = d.admission.position(request.ticket.id)
-    state = d.desk.states.get(slug)
-    reason = "queued"
-    if slug not in d.opened_at:
-        reason = REASONS.get(state.phase, "loading") if state is not None else "starting"
+def retry_after_s(d: Dispatcher, slug: str, now: float) -> float:
+    """When somebody who was turned away should come again, as if it were the last in the queue."""
+    return d.rate.retry_after_s(d.admission.queued_total, load_remaining_s(d, slug), now)
+
+
+def why_it_waits(d: Dispatcher, slug: str, closed: str) -> tuple[str, str]:
+    """(reason, detail for people). `closed`: why nothing of its class is begun; "" if it is."""
+    if slug in d.opened_at:
+        return ("memory", closed) if closed else ("queued", "")
+    state, detail = d.desk.states.get(slug), d.desk.reason(slug)
+    if state is None:
+        return "starting", detail
+    if state.phase in (Phase.EMPTY, Phase.DOWN) and detail.startswith(WAITS_FOR_ROOM):
+        return "memory", detail
+    return REASONS.get(state.phase, "loading"), detail
+
+
+def make_progress(d: Dispatcher, request_id: str, slug: str, position: int, now: float,
+                  priority: Priority = Priority.HIGH) -> protocol.Progress:
+    """The news for one who waits, as number `position` of the queue, for this model."""
+    closed = d.availability.why_closed(slug, priority, now)
+    reason, detail = why_it_waits(d, slug, closed.message if closed else "")
     estimate_s = d.rate.retry_after_s(position, load_remaining_s(d, slug), now)
-    return protocol.Progress(request.id, position, reason, estimate_s, load_progress(d, slug))
+    return protocol.Progress(request_id, position, reason, estimate_s, load_progress(d, slug), detail)
 
 
 def make_started(request: Request) -> protocol.Started:
@@ -69,3 +85,7 @@ def make_done(request: Request, end: End | None, now: float) -> protocol.Done:
         protocol.Usage(0, request.next_position))
     return protocol.Done(request.id, end.reason if end else "cancelled", request.model.name, usage, timings,
                          request.ticket.priority.name.lower(), attempt=max(1, request.attempt))
+
+
+def make_error(request_id: str, code: str, message: str, retry_after_s: float) -> protocol.Error:
+    return protocol.Error(request_id, code, message, protocol.ERRORS[code].status, retry_after_s)

@@ -62,7 +62,10 @@ class WorkerSide:
         if hello.boot_id != self.d.boot_id:
             self.d.counters.dropped_frames += 1
             return
-        replaced = self.d.gates.on_hello(identity, hello, now)
+        known, row = self.d.gates.by_slug.get(hello.slug), self.d.effects.read_row(hello.slug)
+        if known is None or hello.incarnation > known.incarnation:
+            self.d.counters.on_new_worker(hello.slug)
+        replaced = self.d.gates.on_hello(identity, hello, now, row.evictions if row is not None else 0)
         if replaced is not None:
             self.on_lost(replaced, "another incarnation took its row", now)
         if hello.epoch_known != self.d.epoch:
@@ -85,7 +88,7 @@ class WorkerSide:
         if item.position != request.next_position:  # (2)
             self._void_attempt(worker, request)
             expected = f"token {request.next_position} expected, {item.position} came"
-            self.d.end_in_error(request, "internal", f"the worker broke the order of its answer: {expected}")
+            self.d.end_in_error(request, now, "internal", f"the worker broke the order of its answer: {expected}")
             return
         request.accepted = True
         request.next_position += len(item.ids)
@@ -93,7 +96,7 @@ class WorkerSide:
             self.d.fanout.say(request.client, protocol.Tokens(request.id, item.position, item.ids, item.text))
         if item.end is not None:
             self.d.rate.on_finish(now, request.dispatched_at)
-            self.d.end(request, waiting.make_done(request, item.end, now))
+            self.d.end(request, waiting.make_done(request, item.end, now), now)
 
     def _on_jobs_in_hand(self, worker: WorkerSeen, in_hand: set[int], now: float) -> None:
         """A job that the worker accepted and has no more, with no word of its end: that was lost with a connection."""
@@ -103,7 +106,8 @@ class WorkerSide:
                 if request.next_position == 0 or request.cancelling:
                     self._not_started(request, now)
                 else:
-                    self.d.end_in_error(request, "internal", "the end of this answer was lost with a connection")
+                    self.d.end_in_error(request, now, "internal",
+                                        "the end of this answer was lost with a connection")
 
     def _on_verdict(self, worker: WorkerSeen, message: jobs.Accept | jobs.Refuse | jobs.Fail, now: float) -> None:
         request = self._find(worker, message.job, message.attempt)
@@ -119,7 +123,7 @@ class WorkerSide:
             self._not_started(request, now)
         else:
             code = message.code if message.code in protocol.ERRORS else "internal"
-            self.d.end_in_error(request, code, message.message)
+            self.d.end_in_error(request, now, code, message.message)
 
     def _not_started(self, request: Request, now: float) -> None:
         if request.cancelling:
@@ -130,11 +134,12 @@ class WorkerSide:
     def on_lost(self, worker: WorkerSeen, reason: str, now: float) -> None:
         """Its process is gone: its jobs are tried again or end (3)."""
         self.d.gates.forget(worker)
-        self.d.opened_at.pop(worker.slug, None)
-        self.d.admission.set_places(worker.slug, 0)
+        self.d.shut_gate(worker.slug)
         held = [r for r in self.d.requests.values() if r.worker == worker.identity]
+        evicted = self.d.gates.was_evicted(worker, self.d.effects.read_row(worker.slug))
+        self.d.counters.lost_to_eviction += len(held) if evicted else 0  # three keys were there to keep this at 0
         self.d.effects.note("worker_lost", model=worker.slug, incarnation=worker.incarnation, reason=reason,
-                            jobs=len(held))
+                            jobs=len(held), evicted=evicted)
         for request in held:
             if request.cancelling:
                 self.d.end_cancelled(request, now)
@@ -144,7 +149,7 @@ class WorkerSide:
             else:
                 died = f"after token {request.next_position} of this answer" if request.next_position else (
                     f"before the first token, {request.attempt} times")
-                self.d.end_in_error(request, "worker_crashed", f"the worker of {request.model.name} died {died}")
+                self.d.end_in_error(request, now, "worker_crashed", f"the worker of {request.model.name} died {died}")
 
     def on_tick(self, now: float) -> None:
         """Find the workers that owe an ACCEPT (4). Worked out anew each time, so nobody stays suspect by mistake."""

@@ -45,29 +45,24 @@ def ask(
 
 def ask_over_zeromq(home: "Home", question: str, model: str, priority: str, max_tokens: int) -> "Iterator[str]":
     """The pieces of the answer. Raises CommandFailed."""
-    from gateway.client import BlockingClient, GatewayError
-    from gateway.protocol import ERRORS, Message, Options, Progress, Tokens
+    from gateway.cli.connection import connected
+    from gateway.protocol import Message, Options, Progress, Tokens
 
-    if not (home.socket_dir / "clients.ipc").exists():
-        raise CommandFailed(f"nothing runs in {home.root}; start it with `warden up`")
     fields = {
         "model": model,
         "messages": [Message("user", question)],
         "priority": priority,
         "options": Options(max_tokens=max_tokens or None),
     }
-    try:
-        with BlockingClient(home.endpoint("clients")) as client:
-            told = ""
-            for event in client.generate(**fields):
-                if isinstance(event, Tokens):
-                    yield event.text
-                elif isinstance(event, Progress) and event.reason != told:
-                    told = event.reason
-                    print(f"[{told}, about {event.estimate_s:.0f} s]", file=sys.stderr)
-    except GatewayError as error:
-        code = USAGE if ERRORS[error.code].fault == "caller" else FAILED
-        raise CommandFailed(_with_retry(error.message, error.retry_after_s), code) from None
+    with connected(home) as client:
+        told = ("", "")
+        for event in client.generate(**fields):
+            if isinstance(event, Tokens):
+                yield event.text
+            elif isinstance(event, Progress) and (event.reason, event.detail) != told:
+                told = (event.reason, event.detail)
+                detail = f": {event.detail}" if event.detail else ""
+                print(f"[{event.reason}, about {event.estimate_s:.0f} s{detail}]", file=sys.stderr)
 
 
 def ask_over_http(config: "Config", question: str, model: str, priority: str, max_tokens: int) -> "Iterator[str]":
@@ -106,13 +101,11 @@ def ask_over_http(config: "Config", question: str, model: str, priority: str, ma
 def _refused(status: int, body: bytes, retry_after: str | None) -> CommandFailed:
     import json
 
+    from gateway.cli.connection import with_retry
+
     try:
         message = str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
         message = f"HTTP status {status}"
     retry_after_s = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
-    return CommandFailed(_with_retry(message, retry_after_s), USAGE if status in CALLER_ERRORS else FAILED)
-
-
-def _with_retry(message: str, retry_after_s: float) -> str:
-    return f"{message} (try again in {retry_after_s:.0f} s)" if retry_after_s else message
+    return CommandFailed(with_retry(message, retry_after_s), USAGE if status in CALLER_ERRORS else FAILED)

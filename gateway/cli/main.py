@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from gateway.cli import answers, models, stack
+from gateway.cli import answers, fits, lifecycle, models, ps, stack
 from gateway.cli.exits import CommandFailed
 
 app = typer.Typer(
@@ -23,9 +23,14 @@ app.command()(stack.down)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )(stack.ctl)
-app.command()(models.ps)
+app.command()(ps.ps)
+app.command()(lifecycle.load)
+app.command()(lifecycle.unload)
+app.command()(lifecycle.pin)
+app.command()(lifecycle.unpin)
 app.command()(models.ls)
 app.command()(models.check)
+app.command()(fits.fits)
 app.command()(answers.ask)
 app.command()(models.version)
 

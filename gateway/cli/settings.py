@@ -37,3 +37,9 @@ def config_file(config: Config) -> Path | None:
 def http_url(host: str, port: int) -> str:
     """Where this machine's own programs reach the HTTP face."""
     return f"http://{host}:{port}"
+
+
+def import_path() -> str:
+    """PYTHONPATH with which a program of this interpreter finds our packages, wherever they were found by us."""
+    root = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

@@ -43,16 +43,16 @@ def down() -> None:
 
 
 def ctl(context: typer.Context) -> None:
-    """supervisorctl of this home: status, start, stop, tail, ... (`warden ctl help`)."""
+    """supervisorctl of this home. It has verbs for models too: models, load, unload, evict, pin, unpin."""
     from gateway.cli.exits import CommandFailed
-    from gateway.cli.settings import read_home
+    from gateway.cli.settings import import_path, read_home
 
     conf = read_home().supervisor_conf
     if not conf.exists():
         raise CommandFailed(f"{conf} is missing: this home does not run; start it with `warden up`")
     sys.stdout.flush()
     program = [sys.executable, "-P", "-m", "supervisor.supervisorctl", "-c", str(conf), *context.args]
-    os.execv(sys.executable, program)
+    os.execve(sys.executable, program, {**os.environ, "PYTHONPATH": import_path()})  # it loads control.ctl_plugin
 
 
 def say(line: str) -> None:

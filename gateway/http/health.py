@@ -1,8 +1,9 @@
 """What /health and /queue/stats say, worked out from one snapshot of the table. Values in, values out.
 
 Worst first: *degraded* (control, the gateway or supervisord does not answer, or there is no table), *critical* and
-*warning* (memory pressure as control judges it, or a model that cannot be had or is silent), *healthy*. `warnings`
-names each reason. A silent worker stays listed, as unknown: it may well be computing, and it still holds its memory.
+*warning* (memory pressure as control judges it, what control warns of, or a model that cannot be had or is silent),
+*healthy*. `warnings` names each reason. A silent worker stays listed, as unknown: it may well be computing, and it
+still holds its memory. About memory there is one truth, what control has read; while it is silent, there is none.
 What nobody has measured is null, never a guess: a monitor must not read "0 bytes" where nothing is known.
 """
 
@@ -10,9 +11,9 @@ from datetime import UTC, datetime
 
 from control.config import Config
 from control.states import HEARTBEAT_STALE_NS, Phase, Priority, is_fresh
-from control.table import ControlWords, GatewayWords, Row, Snapshot
+from control.table import FOREVER, ControlWords, GatewayWords, Row, RowControl, Snapshot
 
-WARNING_PERCENT, CRITICAL_PERCENT = 85, 95
+CRITICAL_LEVEL = 2  # of `pressure_level`: 0 normal, 1 warning, 2 critical, 3 emergency
 SUPERVISORD_SILENT = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
 GIB = 1024**3
 LOADED = frozenset({Phase.LOADING, Phase.READY, Phase.DRAINING})
@@ -46,24 +47,21 @@ def is_silent(row: Row, now_ns: int) -> bool:
     return control is not None and control.phase == Phase.ALIVE and control.pid > 0 and row.phase(now_ns) is None
 
 
-def make_health(table: Snapshot | str, config: Config, version: str, memory: tuple[int, int | None], *,
-                now_ns: int, wall_s: float) -> dict[str, object]:
-    """`memory`: bytes of the machine, and of them available (None if not known)."""
+def make_health(table: Snapshot | str, config: Config, version: str, *, now_ns: int,
+                wall_s: float) -> dict[str, object]:
     down = why_not_ready(table, now_ns)
     rows = [] if isinstance(table, str) else table.rows
     names = {model.slug: model.name for model in config.models}
     cached = [model_entry(row, names.get(row.name, row.name), now_ns, wall_s) for row in rows
               if row.phase(now_ns) in LOADED or is_silent(row, now_ns)]
-    trouble = [f"{names.get(row.name, row.name)} is {state_of(row, now_ns)}"
+    trouble = [f"{names.get(row.name, row.name)} is {state_of(row, now_ns)}{row.reason and f': {row.reason}'}"
                for row in rows if row.phase(now_ns) in TROUBLE]
     trouble += [f"{names.get(row.name, row.name)} is silent: no heartbeat for "
                 f"{abs(now_ns - row.worker.heartbeat_ns) // 10**9} s" for row in rows if is_silent(row, now_ns)]
-    used = used_percent(table, memory, now_ns)
-    pressed = pressure_percent(table, now_ns)
-    warnings = down + trouble
-    if pressed >= WARNING_PERCENT:
-        warnings.append(f"memory is at {pressed:.1f} %")
-    status = "degraded" if down else "critical" if pressed >= CRITICAL_PERCENT else "warning" if warnings else "healthy"
+    control = trusted(table, now_ns)
+    level = control.pressure_level if control else 0
+    warnings = down + memory_warnings(table, control) + trouble
+    status = "degraded" if down else "critical" if level >= CRITICAL_LEVEL else "warning" if warnings else "healthy"
     running = counts(table, "running")
     return {
         "status": status,
@@ -76,7 +74,7 @@ def make_health(table: Snapshot | str, config: Config, version: str, memory: tup
         "loading_models": [entry["name"] for entry in cached if entry["is_loading"]],
         "active_requests": None if running is None else sum(running),
         "max_concurrent": config.max_running,
-        "memory": memory_entry(rows, memory, used),
+        "memory": memory_entry(control, config),
         "rate_limit": {"max_per_window": None, "window_seconds": None},
         "backends": {"mlx": {"healthy": not down, "models": len(config.models)}},
         "warnings": warnings,
@@ -137,32 +135,43 @@ def model_entry(row: Row, name: str, now_ns: int, wall_s: float) -> dict[str, ob
         "state": state_of(row, now_ns),
         "memory_bytes": worker.footprint_bytes if worker and row.worker_is_fresh(now_ns) else None,
         "pid": row.control.pid if row.control else None,
+        "share_bytes": row.control.share_bytes if row.control else None,
+        "pinned": bool(row.control and row.control.pinned),
+        "keep_until_seconds": keep_until_s(row.control, now_ns),
+        "reason": row.reason,
     }
 
 
-def pressure_percent(table: Snapshot | str, now_ns: int) -> float:
-    """What control judges by; 0 if it says nothing."""
-    if isinstance(table, str) or not beats(table.control, now_ns):
-        return 0.0
-    return table.control.pressure_permille / 10
+def keep_until_s(control: RowControl | None, now_ns: int) -> float | None:
+    """Seconds from now until the model may go for want of use; None: never, or not known."""
+    if control is None or control.keep_until_ns in (0, FOREVER):
+        return None
+    return round(max(0, control.keep_until_ns - now_ns) / 1e9, 1)
 
 
-def used_percent(table: Snapshot | str, memory: tuple[int, int | None], now_ns: int) -> float | None:
-    total, available = memory
-    if pressed := pressure_percent(table, now_ns):
-        return pressed
-    return None if available is None else round(100 * (total - available) / total, 1)
+def trusted(table: Snapshot | str, now_ns: int) -> ControlWords | None:
+    """Control's words, while it beats."""
+    return None if isinstance(table, str) or not beats(table.control, now_ns) else table.control
 
 
-def memory_entry(rows: tuple[Row, ...] | list, memory: tuple[int, int | None], used: float | None) -> dict[str, object]:
-    total, available = memory
-    reserved = sum(row.control.share_bytes for row in rows if row.control is not None and row.control.pid)
+def memory_warnings(table: Snapshot | str, control: ControlWords | None) -> list[str]:
+    """How far memory is above its levels, and what control has to say: who is protected, and why."""
+    if control is None or isinstance(table, str):
+        return []
+    pressed = [f"memory is at {control.pressure_permille / 10:g} %"] if control.pressure_level else []
+    return pressed + ([table.warning] if table.warning else [])
+
+
+def memory_entry(control: ControlWords | None, config: Config) -> dict[str, object]:
+    read = control is not None and control.pressure_read_at_ns > 0
+    budget_bytes = control.ceiling_bytes if control else 0
     return {
-        "used_percent": used,
-        "available_gb": None if available is None else round(available / GIB, 2),
-        "total_gb": round(total / GIB, 2),
-        "warning_threshold": WARNING_PERCENT,
-        "critical_threshold": CRITICAL_PERCENT,
-        "budget_gb": None,
-        "reserved_gb": round(reserved / GIB, 2),
+        "used_percent": control.pressure_permille / 10 if read else None,
+        "available_gb": round(control.available_bytes / GIB, 2) if read else None,
+        "total_gb": round(control.total_bytes / GIB, 2) if read else None,
+        "warning_threshold": config.memory_warning_percent,
+        "critical_threshold": config.memory_critical_percent,
+        "emergency_threshold": config.memory_emergency_percent,
+        "budget_gb": round(budget_bytes / GIB, 2) if budget_bytes else None,
+        "reserved_gb": round(control.reserved_bytes / GIB, 2) if budget_bytes else None,
     }

@@ -2,27 +2,26 @@
 
 Unknown fields and options are accepted (an unknown option is noted in the journal once), wrong types are refused by
 name, and what this version does not offer (images, tools, format, thinking, ...) is refused with 501 rather than
-ignored, unless the field is empty. `keep_alive` is read but has no effect yet: nothing is unloaded by time.
-A request without a prompt loads the model.
+ignored, unless the field is empty. `keep_alive` goes with the request; the operator's cap bounds it further on.
+A request without a prompt loads the model, or unloads it if `keep_alive` is 0: that is answered at once, and a model
+that is in use then goes when it is idle.
 """
 
-import re
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from control.keep_alive import parse_keep_alive
 from gateway import protocol
 from gateway.client import Answer
-from gateway.http.answering import stream_answer, whole_answer
-from gateway.http.call import Call, invalid, is_given, not_offered
+from gateway.http.answering import stream_answer, wall_clock, whole_answer
+from gateway.http.call import JSON, Call, invalid, is_given, not_offered
 from gateway.http.errors import Problem
 from gateway.http.streams import OllamaFace
 
 NOTED_OPTIONS_MAX = 256  # names of unknown options that are remembered as noted
 OPTION_NAME_MAX_CHARS = 64
-UNIT = "(ns|us|µs|μs|ms|s|m|h)"
-ZERO_DURATION = re.compile(rf"[-+]?(0+(\.0*)?{UNIT}?)+")
-DURATION = re.compile(rf"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+){UNIT})+|[-+]?[0-9]+(\.[0-9]*)?|")
+FOR_EVER_S = -1.0  # in the client protocol
 UNSET = msgspec.Raw()
 T = TypeVar("T", bound="Asked")
 OUR_NAMES = {"max_tokens": "num_predict"}
@@ -106,31 +105,58 @@ async def read(call: Call, kind: type[T]) -> T:
     """Raises: Problem."""
     asked = await call.read_json(kind)
     call.model = asked.model
-    if isinstance(asked.keep_alive, str) and not DURATION.fullmatch(asked.keep_alive.strip()):
-        raise Problem("invalid_request", f"keep_alive: {asked.keep_alive[:40]!r} is no time; give seconds, or a "
-                      'duration such as "5m"', "keep_alive")
     return asked
 
 
+def keep_alive_s(asked: Asked) -> float | None:
+    """Seconds, FOR_EVER_S, or None if the request leaves it to the configuration. Raises: Problem."""
+    given = asked.keep_alive
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return None
+    try:
+        seconds = parse_keep_alive(given)
+    except ValueError as problem:
+        raise Problem("invalid_request", f"keep_alive: {problem}", "keep_alive") from None
+    return FOR_EVER_S if seconds > protocol.KEEP_ALIVE_MAX_S else seconds
+
+
 async def ask(call: Call, asked: Asked, *, chat: bool, **prompt: object) -> None:
-    answer = call.services.client.ask(model=asked.model, options=options_of(call, asked.options),
-                                      priority=call.read_priority(), caller=call.caller, **prompt)
+    answer = call.services.client.ask(
+        model=asked.model, options=options_of(call, asked.options), priority=call.read_priority(), caller=call.caller,
+        keep_alive_s=keep_alive_s(asked), **prompt)
     await respond(call, asked, answer, chat=chat)
 
 
 async def load(call: Call, asked: Asked, *, chat: bool) -> None:
-    if is_zero(asked.keep_alive):
-        raise not_offered("keep_alive", "unloading a model by request is")
-    call.read_priority()  # loads have no class, but a wrong one is told all the same
-    await respond(call, asked, call.services.client.ask_load(asked.model), chat=chat)
+    """Load, or unload: what is asked of a model and not of its words."""
+    call.read_priority()  # neither has a class, but a wrong one is told all the same
+    seconds = keep_alive_s(asked)
+    if seconds == 0:
+        await unload(call, asked, chat=chat)
+    else:
+        await respond(call, asked, call.services.client.ask_load(asked.model, keep_alive_s=seconds), chat=chat)
+
+
+async def unload(call: Call, asked: Asked, *, chat: bool) -> None:
+    if not asked.model:
+        raise Problem("invalid_request", "model: is required; which one is to be unloaded?", "model")
+    done = await call.services.client.unload(asked.model)
+    call.model = done.model
+    face = OllamaFace(asked.model, chat=chat)
+    media_type = face.media_type if streamed(asked) else JSON
+    await call.reply(face.unloaded(wall_clock()), media_type, headers={"x-warden-model": done.model})
 
 
 async def respond(call: Call, asked: Asked, answer: Answer, *, chat: bool) -> None:
     face = OllamaFace(asked.model, chat=chat)
-    if asked.stream is None or asked.stream:
+    if streamed(asked):
         await stream_answer(call, face, answer)
     else:
         await whole_answer(call, face, answer)
+
+
+def streamed(asked: Asked) -> bool:
+    return asked.stream is None or asked.stream
 
 
 def refuse(asked: msgspec.Struct, under: str = "", **fields: str) -> None:
@@ -138,13 +164,6 @@ def refuse(asked: msgspec.Struct, under: str = "", **fields: str) -> None:
     for field, what in fields.items():
         if is_given(getattr(asked, field)):
             raise not_offered(under + field, what)
-
-
-def is_zero(keep_alive: float | str | None) -> bool:
-    """A keep_alive that means "unload now"."""
-    if isinstance(keep_alive, str):
-        return ZERO_DURATION.fullmatch(keep_alive.strip()) is not None
-    return keep_alive is not None and keep_alive == 0
 
 
 def options_of(call: Call, given: msgspec.Raw) -> protocol.Options:

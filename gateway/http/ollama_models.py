@@ -2,23 +2,27 @@
 
 Clients expect things of a blob store that we do not have, and get the nearest true thing: every name shows a tag; a
 digest is 64 hex characters, the SHA-256 of the model's name and directory (it tells models apart, and changes when
-the configuration points elsewhere; it is no hash of the weights); what is loaded stays, so it expires in far future.
+the configuration points elsewhere; it is no hash of the weights); what stays for ever expires in the far future. All
+of a model is in memory that the GPU reaches, so both its sizes are the same: its share of the budget.
 """
 
 import hashlib
+import time
 from datetime import UTC, datetime
 
 import msgspec
 
 from control.config import Config
+from control.keep_alive import choose_keep_alive_s
 from gateway import VERSION, protocol
 from gateway.http.call import Call
 from gateway.http.errors import Problem
 from gateway.http.model_files import ModelFiles, read_model_files
 
-LOADED = ("loading", "ready", "draining")
+LOADING = "loading"
+LOADED = (LOADING, "ready", "draining")
 UNKNOWN_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which Ollama's clients know
-NEVER = "2318-01-01T00:00:00Z"
+NEVER, NEVER_AT_S = "2318-01-01T00:00:00Z", 10_981_785_600.0
 
 
 class ShowRequest(msgspec.Struct):
@@ -60,12 +64,23 @@ def listed(info: protocol.ModelInfo, config: Config) -> dict[str, object]:
                 {"context_length": tokens} if tokens else {})
 
 
-def running(info: protocol.ModelInfo, config: Config) -> dict[str, object]:
+def running(info: protocol.ModelInfo, config: Config, wall_s: float) -> dict[str, object]:
     files = read_model_files(info.path)
     tokens = context_length(info, files, config)
-    return {"name": tagged(info.name), "model": tagged(info.name), "size": info.memory_bytes, "digest": digest(info),
-            "details": details(info, files), "expires_at": NEVER, "size_vram": info.memory_bytes} | (
+    size = info.share_bytes or info.memory_bytes
+    return {"name": tagged(info.name), "model": tagged(info.name), "size": size, "digest": digest(info),
+            "details": details(info, files), "expires_at": expires_at(info, config, wall_s), "size_vram": size} | (
                 {"context_length": tokens} if tokens else {})
+
+
+def expires_at(info: protocol.ModelInfo, config: Config, wall_s: float) -> str:
+    """When the model may go for want of use. One that loads has the time it will have; one that drains goes now."""
+    left_s = info.keep_until_s
+    if left_s is None and info.state == LOADING:
+        model = config.find(info.name)
+        left_s = choose_keep_alive_s(None, model.keep_alive if model else "", config.keep_alive, config.keep_alive_max)
+    at_s = wall_s + (left_s or 0.0)
+    return NEVER if info.pinned or at_s < wall_s or at_s > NEVER_AT_S else time_text(at_s)
 
 
 async def version(call: Call) -> None:
@@ -79,7 +94,9 @@ async def tags(call: Call) -> None:
 
 async def ps(call: Call) -> None:
     models = await call.services.client.list_models()
-    await call.reply_json({"models": [running(info, call.services.config) for info in models if info.state in LOADED]})
+    now_s = time.time()
+    await call.reply_json({"models": [running(info, call.services.config, now_s) for info in models
+                                      if info.state in LOADED]})
 
 
 async def show(call: Call) -> None:

@@ -5,7 +5,6 @@ They read the table and never ask the gateway, so that they answer at once and a
 
 import base64
 import hashlib
-import os
 import re
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ from gateway import VERSION
 from gateway.http.call import Call
 from gateway.http.health import make_health, make_queue_stats, why_not_ready
 
-MEMINFO = Path("/proc/meminfo")
 CHAT_PAGE = (Path(__file__).parent / "pages" / "chat.html").read_bytes()
 
 
@@ -29,7 +27,7 @@ async def root(call: Call) -> None:
 
 async def health(call: Call) -> None:
     services = call.services
-    await call.reply_json(make_health(services.table.snapshot(), services.config, VERSION, read_memory(),
+    await call.reply_json(make_health(services.table.snapshot(), services.config, VERSION,
                                       now_ns=time.monotonic_ns(), wall_s=time.time()))
 
 
@@ -69,13 +67,3 @@ def page_headers(page: bytes) -> dict[str, str]:
 
 
 CHAT_HEADERS = page_headers(CHAT_PAGE)
-
-
-def read_memory() -> tuple[int, int | None]:
-    """Bytes of the machine, and how many of them are available; None where the system does not say it in a file."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text("ascii"), re.MULTILINE)
-    except OSError:
-        return total, None
-    return total, int(found[1]) * 1024 if found else None

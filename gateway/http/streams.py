@@ -54,7 +54,8 @@ class OllamaFace:
 
     def waiting(self, progress: Progress | None, at: str) -> bytes:
         facts = {} if progress is None else {
-            "queue_position": progress.position, "reason": progress.reason, "estimate_s": progress.estimate_s}
+            "queue_position": progress.position, "reason": progress.reason, "detail": progress.detail,
+            "load_progress": progress.load_progress, "estimate_s": progress.estimate_s}
         return self._line("", at, {"done": False, **facts})
 
     def done(self, done: Done, at: str) -> bytes:
@@ -63,6 +64,10 @@ class OllamaFace:
     def loaded(self, at: str) -> bytes:
         """The only object of a request that loads and asks nothing."""
         return self._line("", at, {"done": True, "done_reason": "load"})
+
+    def unloaded(self, at: str) -> bytes:
+        """The only object of a request that unloads."""
+        return self._line("", at, {"done": True, "done_reason": "unload"})
 
     def error(self, code: str, message: str) -> bytes:
         return encode({"error": message}) + b"\n"  # whoever has half an answer is not told "server busy"
@@ -103,8 +108,9 @@ class OpenAIFace:
     def waiting(self, progress: Progress | None, at: str) -> bytes:
         if progress is None:
             return b": waiting\n\n"
+        detail = " ".join(progress.detail.split())  # a line break would end the comment
         return (f": queued position={progress.position} reason={progress.reason} "
-                f"estimate_s={progress.estimate_s:g}\n\n").encode()
+                f"estimate_s={progress.estimate_s:g}{detail and f' detail={detail}'}\n\n").encode()
 
     def done(self, done: Done, at: str) -> bytes:
         end = self._begin() + self._chunk({}, done.finish_reason)

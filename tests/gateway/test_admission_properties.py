@@ -13,6 +13,7 @@ from tests.support.admission_door import Door
 HIGH, MEDIUM, LOW = Priority
 MODELS = ("m", "n")
 AGING_S, QUEUE_DEADLINE_S = 10.0, 40.0
+CLOSED = st.sampled_from([set(), {LOW}, {MEDIUM}, {MEDIUM, LOW}])
 
 
 @dataclass
@@ -33,12 +34,13 @@ class AdmissionMachine(RuleBasedStateMachine):
     """Plain lists and sums, in the words of the rules; only the tags of fairness are left to its own tests."""
 
     @initialize(max_running=st.integers(1, 4), max_queued=st.sampled_from([0, 2, 5, 10]), reserved=st.integers(0, 3),
-                places=st.integers(1, 4))
-    def begin(self, max_running: int, max_queued: int, reserved: int, places: int) -> None:
+                places=st.integers(1, 4), closed=CLOSED)
+    def begin(self, max_running: int, max_queued: int, reserved: int, places: int, closed: set[Priority]) -> None:
         self.limits = Limits(max_running, max_queued, min(reserved, max_running - 1), AGING_S, QUEUE_DEADLINE_S)
         self.admission = Admission(self.limits)
         self.now = 100.0
         self.places = dict.fromkeys(MODELS, places)
+        self.set_classes(closed)
         for target in MODELS:
             self.admission.set_places(target, places)
         self.known: dict[int, Known] = {}
@@ -64,14 +66,14 @@ class AdmissionMachine(RuleBasedStateMachine):
         for known in sorted(due, key=lambda known: (known.ages_at, known.entered)):
             known.kind, known.entered = MEDIUM, self.next_entry()
 
-    def may_start(self, kind: Priority, target: str) -> bool:
+    def may_start(self, kind: Priority, ticket: Ticket) -> bool:
         others = [known for known in self.running if known.ticket.priority is not HIGH]
-        return (len(self.running) < self.limits.max_running
+        return (not {kind, ticket.priority} & self.closed and len(self.running) < self.limits.max_running
                 and (kind is HIGH or len(others) < self.limits.max_running - self.limits.reserved_high)
-                and sum(known.ticket.target == target for known in self.running) < self.places[target])
+                and sum(known.ticket.target == ticket.target for known in self.running) < self.places[ticket.target])
 
     def startable(self) -> list[Known]:
-        return [known for known in self.queued if self.may_start(known.kind, known.ticket.target)]
+        return [known for known in self.queued if self.may_start(known.kind, known.ticket)]
 
     def end(self, number: int, how: str) -> None:
         assert number not in self.ends
@@ -90,7 +92,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         number, before = self.submitted, len(self.queued)
         ticket = Ticket(number, priority, model, caller, self.now, self.now + patience_s)
         self.age()
-        at_once = self.may_start(priority, model) and not self.startable()
+        at_once = self.may_start(priority, ticket) and not self.startable()
         below = [known for known in self.queued if known.kind > priority]
         lowest = [known for known in below if known.kind == max(other.kind for other in below)]
         outcome = self.admission.submit(ticket, self.now)
@@ -175,6 +177,14 @@ class AdmissionMachine(RuleBasedStateMachine):
     def set_places(self, model: str, places: int) -> None:
         self.places[model] = places
         self.admission.set_places(model, places)
+
+    @rule(classes=CLOSED)
+    def set_closed(self, classes: set[Priority]) -> None:
+        self.set_classes(classes)
+
+    def set_classes(self, classes: set[Priority]) -> None:
+        self.closed = classes
+        self.admission.set_closed(sum(1 << kind for kind in classes))
 
     @rule(seconds=st.sampled_from([6.0, 3600.0]))
     def sleep_and_wake(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.client import BlockingClient, GatewayError
-from gateway.protocol import Accepted, Cancel, Done, Submit, Tokens
+from gateway.protocol import Accepted, Cancel, Done, LoadModel, OrderDone, Submit, Tokens
 from tests.support.fake_gateway import FakeGateway, accepted, error, model_info, tokens
 
 
@@ -21,6 +21,19 @@ def test_an_answer_and_the_questions(gateway):
         assert [type(event) for event in events] == [Accepted, Tokens, Tokens, Tokens, Done]
         assert client.list_models() == [model_info()] and client.show("tiny") == client.load("tiny") == model_info()
         assert client.epoch == 1
+
+
+def test_orders_and_keep_alive(gateway):
+    with BlockingClient(gateway.endpoint) as client:
+        for order in (client.unload, client.evict, client.pin, client.unpin):
+            assert order("tiny") == OrderDone("tiny", f"{order.__name__} of tiny")
+        with pytest.raises(GatewayError, match="not found"):
+            client.evict("nobody")
+        client.load("tiny", keep_alive_s=-1)
+        assert list(client.ask_load("tiny", 5.0))[-1].value
+        list(client.generate(prompt="hi", keep_alive_s=0))
+    assert [load.keep_alive_s for load in gateway.all(LoadModel)] == [-1, 5]
+    assert gateway.wait_for(Submit).keep_alive_s == 0
 
 
 def test_two_answers_read_in_turns(gateway):

@@ -48,6 +48,16 @@ def test_an_answer_from_accepted_to_done(gateway, run):
     assert gateway.wait_for(Submit).priority == "high"
 
 
+def test_orders_and_keep_alive(gateway, run):
+    async def scenario():
+        async with GatewayClient(gateway.endpoint) as client:
+            await client.load("tiny", keep_alive_s=7)
+            return [await order("tiny") for order in (client.unload, client.evict, client.pin, client.unpin)]
+
+    assert [told.text.split()[0] for told in run(scenario())] == ["unload", "evict", "pin", "unpin"]
+    assert gateway.wait_for(protocol.LoadModel).keep_alive_s == 7
+
+
 def test_many_answers_at_once_do_not_mix(gateway, run):
     def echo(submit):
         return [accepted(submit.id, 1), tokens(submit.id, 0, submit.prompt), done(submit.id)]

@@ -3,8 +3,9 @@
 import pytest
 
 from control.states import Phase
-from control.table import GatewayWords, RowGateway, Table
-from gateway.counters import Publisher
+from control.table import FOREVER, GatewayWords, RowGateway, Table
+from gateway.counters import Publisher, keep_alive_word
+from gateway import protocol
 from tests.support.gateway_world import BOOT, EPOCH, World
 from workers import protocol as jobs
 
@@ -69,3 +70,81 @@ def test_nothing_is_written_for_a_row_that_did_not_change(table):
     publisher.publish(world.now + 1)
     assert table.path.read_bytes()[-10_000:] == before[0]
     assert table.read(GatewayWords).heartbeat_ns == before[1] + 1_000_000_000
+
+
+def test_what_a_model_is_used_for_and_since_when(table):
+    world = World()
+    world.worker_up()
+    assert published(world, table)[1][-4:] == (0, 0, 0, 0)
+    world.submit("r1", priority="low", keep_alive_s=2.5)
+    row = published(world, table)[1]
+    assert (row.unfinished, row.last_end_ns, row.keep_alive_ms, row.last_class) == (1, 0, 2501, 3)
+    assert row.last_dispatch_ns == int(world.now * 1e9)
+    world.now += 3.0
+    world.answer(b"w1", world.jobs_sent()[0])
+    row = published(world, table)[1]
+    assert (row.unfinished, row.last_end_ns, row.keep_alive_ms) == (0, int(world.now * 1e9), 2501)
+    world.submit("r2")
+    row = published(world, table)[1]
+    assert (row.keep_alive_ms, row.last_class) == (0, 2), "the newest request decides, also by asking nothing"
+
+
+def test_a_request_that_waits_asks_nothing_of_the_model_yet(table):
+    world = World()
+    world.submit("r1", keep_alive_s=-1)
+    assert published(world, table)[1].keep_alive_ms == 0
+    world.worker_up()
+    assert published(world, table)[1].keep_alive_ms == FOREVER
+
+
+def test_a_load_counts_as_use_and_says_how_long_the_model_stays(table):
+    world = World()
+    world.client_says(b"c1", {"type": "load", "id": "l1", "model": "a", "keep_alive_s": 60})
+    assert published(world, table)[1].keep_alive_ms == 0
+    world.now += 2.0
+    world.worker_up()
+    row = published(world, table)[1]
+    assert (row.keep_alive_ms, row.last_end_ns) == (60_001, int(world.now * 1e9))
+    world.client_says(b"c1", {"type": "load", "id": "l2", "model": "a", "keep_alive_s": 0})
+    assert published(world, table)[1].keep_alive_ms == 1
+    world.client_says(b"c1", {"type": "load", "id": "l3", "model": "a"})
+    assert published(world, table)[1].keep_alive_ms == 0
+
+
+def test_what_was_asked_is_forgotten_with_the_worker(table):
+    world = World()
+    world.worker_up()
+    world.submit("r1", keep_alive_s=-1)
+    world.answer(b"w1", world.jobs_sent()[0])
+    world.hello("a", b"w1", phase=Phase.READY)  # the same worker again
+    assert published(world, table)[1].keep_alive_ms == FOREVER
+    world.worker_up("a", b"w2", incarnation=2)
+    row = published(world, table)[1]
+    assert (row.keep_alive_ms, row.last_class) == (0, 0) and row.last_end_ns
+
+
+@pytest.mark.parametrize(("asked_s", "word"), [(None, 0), (0, 1), (0.0015, 2), (1e15, 10**18 + 1), (-0.5, FOREVER)])
+def test_the_word_for_keep_alive(asked_s, word):
+    assert keep_alive_word(asked_s) == word
+
+
+def test_the_fence_that_was_seen_is_published(table):
+    world = World()
+    world.worker_up()
+    world.set_row("a", Phase.ALIVE, 1, fence=9)
+    world.turn()
+    row = published(world, table)[1]
+    assert (row.fence_seen, row.gate) == (9, 0)
+
+
+@pytest.mark.parametrize(("phase", "evictions", "lost"), [(Phase.DOWN, 1, 2), (Phase.BACKOFF, 0, 0)])
+def test_jobs_lost_to_an_eviction_are_told_from_those_lost_to_a_crash(table, phase, evictions, lost):
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    world.submit("r2")
+    world.set_row("a", phase, evictions=evictions)
+    world.turn()
+    assert published(world, table)[0].lost_to_eviction == lost and not world.d.gates.by_slug
+    world.client_says(b"c1", {"type": "stats", "id": "s"})
+    assert protocol.decode_stats(world.end_of("s").value).lost_to_eviction == lost

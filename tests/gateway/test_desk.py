@@ -1,10 +1,13 @@
 """Questions that ask for no tokens."""
 
 import msgspec
+import pytest
 
 from control import messages
 from control.states import Phase
+from control.table import FOREVER
 from gateway import protocol
+from gateway.desk import NS, keep_until_s
 from tests.support.gateway_world import BOOT, EPOCH, World
 
 
@@ -49,7 +52,7 @@ def test_a_load_waits_for_the_gate_and_counts_as_waiting():
     world = World()
     world.client_says(b"c1", {"type": "load", "id": "q", "model": "a"})
     assert not world.ended("q") and world.d.desk.waiting_for_load("a")[0] == 1
-    assert world.control_frames == [messages.Want(1, "a")]
+    assert world.control_frames == [messages.Want(messages.VERSION, "a")]
     world.worker_up()
     assert protocol.decode_model(world.end_of("q").value).name == "a"
     assert world.d.desk.waiting_for_load("a") == (0, None)
@@ -76,3 +79,36 @@ def test_a_result_is_plain_messagepack():
     world = World()
     world.client_says(b"c1", {"type": "list", "id": "q"})
     assert msgspec.msgpack.decode(world.end_of("q").value)[0]["name"] == "a"
+
+
+def test_who_waits_for_a_load_hears_how_it_goes():
+    world = World()
+    world.client_says(b"c1", {"type": "load", "id": "q", "model": "a"})
+    world.d.on_control(messages.ModelState(1, 1, "a", 1, Phase.EMPTY, "waits for room: b goes"), world.now)
+    world.pass_time(1.5)
+    assert not world.events("q")
+    world.pass_time(0.6)
+    world.pass_time(0.6)
+    (progress,) = world.events("q")
+    assert (progress.position, progress.reason, progress.detail) == (0, "memory", "waits for room: b goes")
+    assert 1 <= progress.estimate_s <= 120
+    world.pass_time(1.5)
+    assert len(world.events("q")) == 2
+
+
+def test_what_is_known_of_memory_and_how_long_a_model_stays():
+    world = World()
+    info = protocol.decode_model(ask(world, "show", model="a").value)
+    assert (info.share_bytes, info.pinned, info.keep_until_s, info.load_progress) == (0, False, None, 0.0)
+    world.client_frames.clear()
+    world.worker_up()
+    world.set_row("a", Phase.ALIVE, share_bytes=700, pinned=1, keep_until_ns=int((world.now + 60) * 1e9))
+    world.reasons["a"] = "2 wait for it"
+    info = protocol.decode_model(ask(world, "show", model="a").value)
+    assert (info.share_bytes, info.pinned, info.load_progress, info.reason) == (700, True, 1.0, "2 wait for it")
+    assert info.keep_until_s == pytest.approx(60)
+
+
+@pytest.mark.parametrize(("word", "seconds"), [(0, None), (FOREVER, -1.0), (90 * NS, 0.0), (130 * NS, 30.0)])
+def test_until_when(word, seconds):
+    assert keep_until_s(word, 100.0) == seconds

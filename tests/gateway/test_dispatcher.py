@@ -268,6 +268,6 @@ def test_a_stopping_gateway_leaves_nobody_without_a_word():
     world.worker_up()
     world.submit("r1")
     world.submit("r2")
-    world.d.stop()
+    world.d.stop(world.now)
     world.fanout.flush(world.now)
     assert {world.end_of(r).code for r in ("r1", "r2")} == {"gateway_unavailable"}

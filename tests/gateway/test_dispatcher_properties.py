@@ -4,6 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from control import messages
 from control.states import Phase
 from gateway import protocol
 from gateway.fanout import Sent
@@ -27,6 +28,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.ever_gone: set[bytes] = set()
         self.incarnation = 0
         self.alive: dict[str, tuple[bytes, int]] = {}
+        self.fence = 0
 
     @rule(target=clients, name=st.sampled_from([b"c1", b"c2", b"c3"]))
     def a_client(self, name):
@@ -61,7 +63,7 @@ class AnyOrder(RuleBasedStateMachine):
     def worker_dies(self, slug):
         if slug in self.alive:
             _, incarnation = self.alive.pop(slug)
-            self.world.set_row(slug, Phase.BACKOFF, incarnation)
+                self.world.set_row(slug, Phase.BACKOFF, incarnation)
             self.world.turn()
 
     @rule(slug=st.sampled_from(SLUGS), pick=st.integers(0, 50), what=st.sampled_from(
@@ -88,6 +90,45 @@ class AnyOrder(RuleBasedStateMachine):
         }[what]
         self.world.worker_says(identity, *frame, incarnation=incarnation)
 
+    def put_fence(self, slug, *, clears=False):
+        """The word alone; the gateway has not heard of it, and may not have looked."""
+        self.fence += not clears
+        self.world.set_row(slug, Phase.ALIVE, self.alive[slug][1], self.fence, self.fence if clears else 0)
+
+    @rule(slug=st.sampled_from(SLUGS), clears=st.booleans())
+    def control_writes_a_fence_or_clears_it(self, slug, clears):
+        if slug in self.alive:
+            self.put_fence(slug, clears=clears)
+
+    @rule(slug=st.sampled_from(SLUGS), fences=st.booleans())
+    def control_evicts(self, slug, fences):
+        """Fence, and if the gateway says Fenced the worker leaves, whatever is asked meanwhile."""
+        if slug not in self.alive:
+            return
+        if fences:
+            self.put_fence(slug)
+        row = self.world.rows[slug]
+        stands = row.fence_id != row.fence_cleared
+        identity, incarnation = self.alive[slug]
+        d, held = self.world.d, self.world.d.admission.running_on(slug)
+        d.on_control(messages.Fence(messages.VERSION, 1, slug, incarnation, row.fence_id), self.world.now)
+        answer = next(m for m in reversed(self.world.control_frames) if isinstance(
+            m, messages.Fenced | messages.GateBusy))
+        if isinstance(answer, messages.GateBusy):
+            assert answer.unfinished == held * stands and (held or not stands)
+            return
+        before = len(self.world.jobs_sent(identity))
+        self.submit(b"c1", slug, "high")
+        assert len(self.world.jobs_sent(identity)) == before
+        del self.alive[slug]
+        self.world.set_row(slug, Phase.DOWN, incarnation, evictions=1)
+        self.world.turn()
+
+    @rule(bits=st.sampled_from([0, 0b100, 0b110]))
+    def memory_is_short(self, bits):
+        self.world.control_words["overload"] = bits
+        self.world.turn()
+
     @rule(seconds=st.sampled_from([0.05, 1.1, 4.0, 31.0]))
     def time_passes(self, seconds):
         for slug, (identity, incarnation) in self.alive.items():
@@ -103,6 +144,10 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(self.world.d.requests) == admission.running_total + admission.queued_total
 
     @invariant()
+    def no_eviction_costs_a_job(self):
+        assert self.world.d.counters.lost_to_eviction == 0
+
+    @invariant()
     def nobody_hears_two_ends(self):
         for request_id in self.asked_by:
             ends = [e for e in self.world.events(request_id) if isinstance(e, protocol.TERMINAL)]
@@ -112,6 +157,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self):
         """Let everything settle: every request that could be told has ended, and the counts add up."""
+        self.world.control_words.clear()
         for slug in list(self.alive):
             self.worker_dies(slug)
         self.world.pass_time(400)

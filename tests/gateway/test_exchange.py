@@ -248,9 +248,9 @@ def test_an_accepted_request_waits_as_long_as_the_gateway_answers_hellos(talk):
     assert code_of(inbox) == "gateway_unavailable"
 
 
-def test_a_load_may_take_long_without_a_word_of_its_own(talk):
-    inbox = Inbox()
-    talk.exchange.ask(protocol.LoadModel("1", "tiny"), inbox, talk.now)
+@pytest.mark.parametrize("kind", [protocol.LoadModel, *protocol.Order.__args__])
+def test_a_load_or_order_may_take_long_without_a_word_of_its_own(talk, kind):
+    talk.exchange.ask(kind("1", "tiny"), inbox := Inbox(), talk.now)
     for _ in range(100):
         talk.later(1)
         talk.welcome()

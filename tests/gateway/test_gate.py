@@ -66,3 +66,33 @@ def test_a_newer_incarnation_replaces_an_older_one_and_never_the_other_way():
     assert replaced is not None and replaced.identity == b"w" and b"w" not in gates.by_identity
     assert gates.on_hello(b"w", hello(incarnation=3), NOW) is None
     assert gates.by_slug["a"].identity == b"w2" and b"w" not in gates.by_identity
+
+
+def test_fences_are_ignored_only_when_a_bench_asks_for_it():
+    gates = open_gates()
+    gates.ignores_fences = True
+    assert gates.places("a", row(fence_id=2, fence_cleared=1), NOW) == 8
+
+
+@pytest.mark.parametrize("facts, evicted", [
+    (None, False),
+    (row(phase=Phase.VERIFY_FREE), True), (row(phase=Phase.DOWN), True), (row(phase=Phase.LEAK_SUSPECTED), True),
+    (row(phase=Phase.BACKOFF), False), (row(phase=Phase.QUARANTINED), False), (row(phase=Phase.HELD), False),
+    (row(phase=Phase.DOWN, incarnation=0), False),  # a table made anew
+    (row(phase=Phase.STARTING, evictions=6), True), (row(incarnation=4, evictions=6), True),
+    (row(incarnation=4, evictions=5), False),
+])
+def test_who_left_to_make_room(facts, evicted):
+    gates = Gates(EPOCH)
+    gates.on_hello(b"w", hello(), NOW, evictions=5)
+    gates.on_hello(b"w", hello(), NOW + 1, evictions=6)  # said again: what counts is the first
+    worker = gates.by_slug["a"]
+    assert gates.was_evicted(worker, facts) == evicted
+    worker.phase = Phase.DRAINING
+    assert not gates.was_evicted(worker, facts)
+
+
+def test_a_process_that_left_memory_behind_has_ended_too():
+    gates = open_gates()
+    assert gates.has_ended(gates.by_slug["a"], row(phase=Phase.LEAK_SUSPECTED), NOW)
+    assert not gates.has_ended(gates.by_slug["a"], row(phase=Phase.STOPPING), NOW)

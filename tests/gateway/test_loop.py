@@ -6,12 +6,13 @@ import pytest
 import zmq
 
 from control import messages
+from control.failpoints import Failpoint
 from control.home import Home, prepare_home
 from control.sockets import open_dealer, open_router
 from control.states import Phase
-from control.table import ControlWords, GatewayWords, Table
+from control.table import ControlWords, GatewayWords, RowControl, RowReason, Table, text_words
 from gateway import protocol
-from gateway.loop import Loop
+from gateway.loop import Loop, at_send
 from tests.support.gateway_world import make_config
 from tests.support.supervisor_home import wait_until
 
@@ -102,3 +103,51 @@ def test_frames_of_nobody_are_counted_and_the_loop_goes_on(around):
     client.send(protocol.encode({"type": "stats", "id": "2"}))
     stats = protocol.decode_stats(receive(client, protocol.decode_event).value)
     assert stats.dropped_frames == 2
+
+
+def test_a_fence_in_the_table_is_answered_over_the_socket(around):
+    control = open_router(around.context, around.home.endpoint("control"), 1 << 20)
+    assert control.poll(WAIT_MS)
+    identity, hello = control.recv_multipart()
+    row = around.table.writer(RowControl, 0)
+    row.set(incarnation=3, phase=Phase.ALIVE, fence_id=8)
+    row.flush()
+    control.send_multipart((identity, messages.encode(messages.Fence(messages.VERSION, 5, "a", 3, 8))))
+    told = messages.decode_from_peer(hello)
+    while isinstance(told, messages.GatewayHello):
+        told = receive(control, messages.decode_from_peer)
+    assert told == messages.Fenced(messages.VERSION, around.loop.dispatcher.epoch, "a", 3, 8)
+
+
+def test_an_order_goes_to_control_and_back(around):
+    control = open_router(around.context, around.home.endpoint("control"), 1 << 20)
+    assert control.poll(WAIT_MS)
+    client = around.client()
+    assert client.poll(WAIT_MS, zmq.POLLOUT)
+    client.send(protocol.encode({"type": "pin", "id": "1", "model": "a"}))
+    ask = None
+    while not isinstance(ask, messages.Ask):
+        assert control.poll(WAIT_MS)
+        identity, frame = control.recv_multipart()
+        ask = messages.decode_from_peer(frame)
+    control.send_multipart((identity, messages.encode(messages.Told(messages.VERSION, ask.id, "", "a is pinned"))))
+    assert protocol.decode_order(receive(client, protocol.decode_event).value).text == "a is pinned"
+
+
+def test_the_reason_of_a_row_is_read_from_the_table(around):
+    reason = around.table.writer(RowReason, 0)
+    reason.set(**text_words(RowReason, "ждёт места")._asdict())
+    reason.flush()
+    assert around.loop.read_reason("a") == "ждёт места" and around.loop.read_reason("nobody") == ""
+
+
+def test_failpoints_stand_around_each_message(tmp_path, monkeypatch):
+    message = messages.Idle(messages.VERSION, "a")
+    (tmp_path / "gateway.send.idle.before").write_text("fail")
+    at_send(message, "before")  # off: nobody looks
+    for module in ("gateway.loop", "control.failpoints"):
+        monkeypatch.setattr(f"{module}.DIRECTORY", str(tmp_path))
+    at_send(message, "after")
+    with pytest.raises(Failpoint, match=r"gateway\.send\.idle\.before"):
+        at_send(message, "before")
+    at_send(message, "before")

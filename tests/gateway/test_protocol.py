@@ -12,20 +12,21 @@ from tests.support.fake_gateway import TIMINGS, model_info
 
 FROM_CLIENT = [
     protocol.Hello(), protocol.Hello(batch=True), protocol.Cancel("1"), protocol.ListModels("1"),
-    protocol.Show("1", "tiny"), protocol.Stats("1"), protocol.LoadModel("1", ""), Submit("1", prompt="hi"),
-    Submit("1", tokens=[0, 2**31 - 1], priority="low", caller="ann", deadline_s=1.5),
+    protocol.Show("1", "tiny"), protocol.Stats("1"), protocol.LoadModel("1", "", -1.0), Submit("1", prompt="hi"),
+    Submit("1", tokens=[0, 2**31 - 1], priority="low", caller="ann", deadline_s=1.5, keep_alive_s=0.0),
+    protocol.Unload("1", "a"), protocol.Evict("1", "a"), protocol.Pin("1", "a"), protocol.Unpin("1", "a"),
     Submit("1", "tiny", messages=[Message("system", "a"), Message("user", "")], priority="high", options=Options(
         max_tokens=1, temperature=0, top_p=1, top_k=0, min_p=0, repeat_penalty=1.1, repeat_last_n=-1,
         presence_penalty=-1, frequency_penalty=1, seed=-1, stop=["a"])),
 ]
 EVENTS = [
     protocol.Welcome(1, 2, 3, "0.1"), protocol.Accepted("1", 2, "tiny", "high", 0),
-    protocol.Progress("1", 3, "loading", 4.5, 0.5), protocol.Tokens("1", 0, [1, 2], "ünï 😀"),
+    protocol.Progress("1", 3, "memory", 4.5, 0.5, "waits for room"), protocol.Tokens("1", 0, [1, 2], "ünï 😀"),
     protocol.Started("1", "a", "mlx>ollama", "down", 2, 3.5, 1.5),
     protocol.Done("1", "length", "tiny", protocol.Usage(1, 2), TIMINGS, "low", "mlx", "", 2),
     protocol.Error("1", "queue_full", "50 wait", 503, 2.5), protocol.Result("1", msgspec.Raw(protocol.encode([1]))),
 ]
-STATS = protocol.StatsInfo(1, *[[1, 2, 3]] * 3, *range(8), 5, 50, [0.0] * 3, [0.0] * 3, 1.5)
+STATS = protocol.StatsInfo(1, *[[1, 2, 3]] * 3, *range(9), 5, 50, [0.0] * 3, [0.0] * 3, 1.5)
 OK = {"type": "submit", "id": "1", "prompt": "hi"}
 
 
@@ -48,7 +49,7 @@ def test_every_message_is_in_a_round_trip():
 
 @pytest.mark.parametrize(("value", "decode"), [
     ([model_info(), model_info("b")], protocol.decode_models), (model_info(), protocol.decode_model),
-    (STATS, protocol.decode_stats),
+    (STATS, protocol.decode_stats), (protocol.OrderDone("tiny", "tiny is pinned"), protocol.decode_order),
 ])
 def test_results_carry_values_inside_their_frame(value, decode):
     frame = protocol.encode(protocol.Result("1", msgspec.Raw(protocol.encode(value))))
@@ -77,7 +78,8 @@ def test_any_messagepack_library_can_ask():
     ({"options": {"max_tokens": 0}}, "$.options.max_tokens"), ({"options": {"top_p": 1.1}}, "$.options.top_p"),
     ({"options": {"seed": 2**63}}, "$.options.seed"), ({"options": {"stop": [""]}}, "$.options.stop[0]"),
     ({"options": {"stop": ["a"] * 17}}, "$.options.stop"), ({"options": {"top_k": 1.5}}, "$.options.top_k"),
-    ({"type": "sabmit"}, "sabmit"),
+    ({"type": "sabmit"}, "sabmit"), ({"keep_alive_s": "5m"}, "$.keep_alive_s"), ({"keep_alive_s": 1e16}, "$.keep_al"),
+    ({"keep_alive_s": float("-inf")}, "$.keep_alive_s"), ({"type": "evict", "model": ""}, "$.model"),
 ])
 def test_bad_fields_are_refused_by_name(change, where):
     with pytest.raises(msgspec.ValidationError) as caught:
@@ -91,10 +93,10 @@ def test_what_must_be_there_is_named(field):
         protocol.decode_from_client(msgpack.packb({key: value for key, value in OK.items() if key != field}))
 
 
-def test_nan_is_no_temperature():
-    frame = msgpack.packb(OK | {"options": {"temperature": float("nan")}})
-    with pytest.raises(msgspec.ValidationError):
-        protocol.decode_from_client(frame)
+def test_nan_is_no_number():
+    for field in ({"options": {"temperature": float("nan")}}, {"keep_alive_s": float("nan")}):
+        with pytest.raises(msgspec.ValidationError):
+            protocol.decode_from_client(msgpack.packb(OK | field))
 
 
 @given(st.binary(max_size=200))
@@ -109,7 +111,7 @@ def test_any_bytes_decode_or_raise_what_receivers_catch(data):
 @pytest.mark.parametrize("code", ERRORS)
 def test_the_closed_list_is_consistent(code):
     entry = ERRORS[code]
-    assert entry.status in (400, 403, 404, 405, 408, 413, 415, 500, 501, 503, 504)
+    assert entry.status in (400, 403, 404, 405, 408, 409, 413, 415, 500, 501, 503, 504, 507)
     assert entry.fault in ("caller", "capacity", "server", "upstream")
-    assert entry.fault == "caller" or entry.status >= 500
+    assert entry.fault == "caller" or entry.status >= 500 or code == "model_busy"
     assert entry.retryable or entry.status not in (503, 504)

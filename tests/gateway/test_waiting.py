@@ -24,6 +24,17 @@ def test_the_reason_is_the_models_phase(phase, reason):
     assert [p.reason for p in progress] == [reason]
 
 
+@pytest.mark.parametrize("phase, reason, said", [
+    (Phase.EMPTY, "waits for room: b goes", "memory"), (Phase.DOWN, "waits for room: b is pinned", "memory"),
+    (Phase.EMPTY, "its process is up", "loading"), (Phase.LOADING, "waits for room: no longer", "loading")])
+def test_waiting_for_memory_is_said_with_the_detail_for_people(phase, reason, said):
+    world = World()
+    world.d.on_control(messages.ModelState(1, 1, "a", 1, phase, reason), world.now)
+    world.submit("r1")
+    world.pass_time(2.5)
+    assert [(p.reason, p.detail) for p in world.events("r1") if isinstance(p, protocol.Progress)] == [(said, reason)]
+
+
 def test_a_loaded_model_says_queued():
     world = World(max_running=1)
     world.worker_up()

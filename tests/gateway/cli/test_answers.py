@@ -86,9 +86,12 @@ def test_without_options_the_models_own_defaults_hold(gateway: FakeGateway) -> N
 def test_waiting_is_told_on_stderr(gateway: FakeGateway, capsys: pytest.CaptureFixture[str]) -> None:
     gateway.on[protocol.Submit] = lambda submit: [
         accepted(submit.id, 1), protocol.Progress(submit.id, 0, "loading", 4.0),
-        protocol.Progress(submit.id, 0, "loading", 2.0), tokens(submit.id, 0, "hi"), done(submit.id, 1)]
+        protocol.Progress(submit.id, 0, "loading", 2.0),
+        protocol.Progress(submit.id, 0, "memory", 9.0, detail="waits for a, which answers"),
+        tokens(submit.id, 0, "hi"), done(submit.id, 1)]
     assert main(["ask", "what?"]) == 0
-    assert capsys.readouterr() == ("hi\n", "[loading, about 4 s]\n")
+    assert capsys.readouterr() == (
+        "hi\n", "[loading, about 4 s]\n[memory, about 9 s: waits for a, which answers]\n")
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [("model_not_found", 2), ("queue_full", 1)])

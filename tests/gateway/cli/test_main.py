@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
     answer = run(code)
     assert answer.returncode == 0
     assert answer.stdout.splitlines()[-1] == "[]"
-    for command in ("up", "down", "ctl", "ps", "ls", "check", "ask", "version"):
+    for command in ("up", "down", "ctl", "ps", "load", "unload", "pin", "unpin", "ls", "check", "ask", "version"):
         assert f"  {command} " in answer.stdout
 
 
@@ -55,6 +55,18 @@ def test_ctl_gives_every_word_to_supervisorctl(tmp_path: Path) -> None:
     answer = run("import sys; from gateway.cli.main import main; sys.exit(main(['ctl', 'avail', '--help', '-5']))",
                  WARDEN_HOME=str(tmp_path))
     assert "avail accepts no arguments" in answer.stdout, "supervisorctl's own words, about its own arguments"
+
+
+def test_ctl_finds_the_model_verbs_however_warden_itself_was_found(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "supervisor.conf").write_text(
+        "[supervisorctl]\nserverurl=unix:///nowhere/x.sock\n"
+        f"[ctlplugin:warden]\nsupervisor.ctl_factory=control.ctl_plugin:make_plugin\nhome={tmp_path}\n")
+    env = {**os.environ, "WARDEN_HOME": str(tmp_path)}
+    env.pop("PYTHONPATH", None)
+    answer = subprocess.run([sys.executable, "-m", "gateway.cli.main", "ctl", "help", "evict"], env=env, cwd=ROOT,
+                            capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert "evict all" in answer.stdout, answer.stderr
 
 
 def test_a_home_that_is_not_ours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

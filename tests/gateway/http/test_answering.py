@@ -86,6 +86,7 @@ def test_a_caller_that_leaves_is_cancelled(stack, gateway, path, asked, when):
         if begun and asked is ASKED:
             raw.read_until(b"abc")
     gateway.wait_for_cancel(submit.id)
+    wait_until("the note", lambda: stack.notes)  # or it would come in the middle of the next test
 
 
 def test_a_caller_that_does_not_read_is_cut_and_only_that_one(stack, gateway, http, monkeypatch):

@@ -3,14 +3,16 @@
 import pytest
 
 from control.states import Phase
-from control.table import ControlWords, GatewayWords, Row, RowControl, RowGateway, RowWorker, Snapshot
+from control.table import FOREVER, ControlWords, GatewayWords, Row, RowControl, RowGateway, RowWorker, Snapshot
 from gateway.http.health import make_health, make_queue_stats, why_not_ready
-from tests.support.http_stack import make_config
+from tests.support.http_stack import TOML, make_config
 
 S = 1_000_000_000
 NOW_NS = 1_000 * S
 WALL_S = 1_700_000_000.0
-MEMORY = (16 * 1024**3, 4 * 1024**3)
+GIB = 1024**3
+READ = {"pressure_permille": 750, "pressure_read_at_ns": NOW_NS, "available_bytes": 4 * GIB, "total_bytes": 16 * GIB,
+        "ceiling_bytes": 12 * GIB, "reserved_bytes": 2 * GIB}
 
 
 def words(kind: type, **given: int):
@@ -19,44 +21,70 @@ def words(kind: type, **given: int):
 
 def row(index: int = 0, name: str = "tiny", control: Phase = Phase.ALIVE, worker: Phase = Phase.READY, **given) -> Row:
     return Row(index, name,
-               words(RowControl, incarnation=1, phase=control, pid=4711, share_bytes=1024**3),
+               words(RowControl, incarnation=1, phase=control, pid=4711, share_bytes=GIB, pinned=1,
+                     keep_until_ns=NOW_NS + 90 * S),
                words(RowGateway, epoch=5, incarnation=1, use_count=9, last_dispatch_ns=NOW_NS - 60 * S,
                      **given.pop("gateway", {})),
                words(RowWorker, incarnation=1, phase=worker, heartbeat_ns=NOW_NS, footprint_bytes=123, load_ms=1500,
-                     **given))
+                     **given), "as control says")
 
 
 def snapshot(*rows: Row, **given) -> Snapshot:
-    control = words(ControlWords, epoch=1, heartbeat_ns=NOW_NS - S, **given.pop("control", {}))
+    control = words(ControlWords, epoch=1, heartbeat_ns=NOW_NS - S, **READ | given.pop("control", {}))
     gateway = words(GatewayWords, **({"epoch": 5, "heartbeat_ns": NOW_NS - S} | given.pop("gateway", {})))
-    return Snapshot(7, control, gateway, rows)
+    return Snapshot(7, control, gateway, rows, given.pop("warning", ""))
 
 
 @pytest.fixture
 def health(tmp_path):
     config = make_config(tmp_path)
-    return lambda table, memory=MEMORY: make_health(table, config, "0.1.0", memory, now_ns=NOW_NS, wall_s=WALL_S)
+    return lambda table: make_health(table, config, "0.1.0", now_ns=NOW_NS, wall_s=WALL_S)
 
 
 def test_all_fields_of_a_healthy_stack(health):
     found = health(snapshot(row(gateway={"dispatched": 9, "finished": 7}), row(1, "other", Phase.DOWN),
                             gateway={"running_high": 1, "running_low": 1}))
     entry = {"name": "tiny", "use_count": 9, "last_used": "2023-11-14T22:12:20+00:00", "load_time_seconds": 1.5,
-             "active_requests": 2, "is_loading": False, "state": "ready", "memory_bytes": 123, "pid": 4711}
+             "active_requests": 2, "is_loading": False, "state": "ready", "memory_bytes": 123, "pid": 4711,
+             "share_bytes": GIB, "pinned": True, "keep_until_seconds": 90.0, "reason": "as control says"}
     assert found == {
         "status": "healthy", "service": "mlx-warden", "version": "0.1.0", "total_models": 2, "models_cached": 1,
         "cached_models": [entry], "active_model_requests": {"tiny": 2}, "loading_models": [], "active_requests": 2,
         "max_concurrent": 5,
         "memory": {"used_percent": 75.0, "available_gb": 4.0, "total_gb": 16.0, "warning_threshold": 85,
-                   "critical_threshold": 95, "budget_gb": None, "reserved_gb": 2.0},
+                   "critical_threshold": 95, "emergency_threshold": 98, "budget_gb": 12.0, "reserved_gb": 2.0},
         "rate_limit": {"max_per_window": None, "window_seconds": None},
         "backends": {"mlx": {"healthy": True, "models": 2}}, "warnings": []}
 
 
+MEASURED = ("used_percent", "available_gb", "total_gb", "budget_gb", "reserved_gb")
+
+
 def test_what_is_not_known_is_null(health):
-    found = health("no table", (16 * 1024**3, None))
+    found = health("no table")
     assert found["active_requests"] is None
-    assert found["memory"]["used_percent"] is None and found["memory"]["available_gb"] is None
+    assert [found["memory"][name] for name in MEASURED] == [None] * 5
+    silent = snapshot(control={"pressure_level": 2}, warning="old news")
+    found = health(silent._replace(control=silent.control._replace(heartbeat_ns=NOW_NS - 4 * S)))
+    assert [found["memory"][name] for name in MEASURED] == [None] * 5, "control's last words are no reading"
+    assert not any("memory" in warning or "old news" in warning for warning in found["warnings"])
+    unread = dict.fromkeys(READ, 0)
+    assert [health(snapshot(control=unread))["memory"][name] for name in MEASURED] == [None] * 5
+
+
+def test_keep_until_is_seconds_from_now_and_null_for_ever(health):
+    def seconds(keep_until_ns: int) -> float | None:
+        kept = row()
+        kept = kept._replace(control=kept.control._replace(keep_until_ns=keep_until_ns))
+        return health(snapshot(kept))["cached_models"][0]["keep_until_seconds"]
+
+    assert [seconds(at) for at in (FOREVER, 0, NOW_NS - S, NOW_NS + 2 * S)] == [None, None, 0.0, 2.0]
+
+
+def test_thresholds_are_those_of_the_configuration(tmp_path):
+    config = make_config(tmp_path, "[memory]\nmemory_warning_percent = 60\nmemory_critical_percent = 70.5\n" + TOML)
+    memory = make_health(snapshot(), config, "0.1.0", now_ns=NOW_NS, wall_s=WALL_S)["memory"]
+    assert (memory["warning_threshold"], memory["critical_threshold"]) == (60, 70.5)
 
 
 def test_loading_models_are_named(health):
@@ -107,18 +135,25 @@ def test_ready_is_both_heartbeats_fresh():
     assert why_not_ready(snapshot(), NOW_NS) == []
 
 
-@pytest.mark.parametrize(("permille", "status"), [(0, "healthy"), (849, "healthy"), (850, "warning"),
-                                                  (950, "critical")])
-def test_pressure_as_control_judges_it(health, permille, status):
-    found = health(snapshot(control={"pressure_permille": permille}))
-    assert found["status"] == status and len(found["warnings"]) == (status != "healthy")
-    assert found["memory"]["used_percent"] == (permille / 10 or 75.0)
+@pytest.mark.parametrize(("level", "status"), [(0, "healthy"), (1, "warning"), (2, "critical"), (3, "critical")])
+def test_pressure_is_judged_by_control_and_by_nobody_else(health, level, status):
+    found = health(snapshot(control={"pressure_permille": 962, "pressure_level": level}))
+    assert found["status"] == status and found["memory"]["used_percent"] == 96.2
+    assert found["warnings"] == (["memory is at 96.2 %"] if level else [])
+
+
+def test_what_control_warns_of_stands_among_the_warnings(health):
+    text = "memory is at 96.2 % and nothing can go: tiny answers 2 requests"
+    found = health(snapshot(row(), warning=text))
+    assert (found["status"], found["warnings"]) == ("warning", [text])
 
 
 @pytest.mark.parametrize("phase", [Phase.BACKOFF, Phase.QUARANTINED, Phase.LEAK_SUSPECTED])
-def test_a_model_in_trouble_is_a_warning(health, phase):
+def test_a_model_in_trouble_is_a_warning_with_the_reason(health, phase):
     found = health(snapshot(row(), row(1, "other", phase)))
-    assert found["status"] == "warning" and found["warnings"] == [f"other is {phase.name.lower()}"]
+    assert found["status"] == "warning" and found["warnings"] == [f"other is {phase.name.lower()}: as control says"]
+    quiet = health(snapshot(row(1, "other", phase)._replace(reason="")))
+    assert quiet["warnings"] == [f"other is {phase.name.lower()}"]
 
 
 def test_queue_stats(tmp_path):

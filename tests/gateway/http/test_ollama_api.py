@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway import protocol
-from gateway.protocol import LoadModel, Message, Submit
+from gateway.protocol import LoadModel, Message, Submit, Unload
 from tests.support.fake_gateway import TIMINGS, accepted, done, error, tokens
 
 TIMES = {"total_duration": 10_500_000, "load_duration": 2_000_000, "prompt_eval_count": 5,
@@ -101,8 +101,6 @@ def test_empty_fields_count_as_absent(http, extra):
     ("/api/chat", {"messages": [*HI, {"role": "user", "content": "x", "images": ["aGk="]}]}, "messages[1].images"),
     ("/api/generate", {"images": ["aGk="]}, "images"), ("/api/generate", {"suffix": "end"}, "suffix"),
     ("/api/generate", {"template": "{{ .Prompt }}"}, "template"), ("/api/generate", {"context": [1, 2]}, "context"),
-    ("/api/generate", {"prompt": "", "keep_alive": 0}, "keep_alive"),
-    ("/api/generate", {"prompt": "", "keep_alive": "0s"}, "keep_alive"),
 ])
 def test_what_is_not_offered_is_501_and_says_so(http, gateway, path, extra, field):
     response = http.post(path, json={"prompt": "hi", "messages": HI} | extra)
@@ -123,6 +121,7 @@ def test_what_is_not_offered_is_501_and_says_so(http, gateway, path, extra, fiel
     ("/api/chat", {"messages": HI, "options": 5}, "options: "),
     ("/api/chat", {"messages": HI, "options": [5]}, "options: "),
     *(("/api/chat", {"messages": HI, "keep_alive": text}, "keep_alive: ") for text in ("banana", "5 m", "m", "5mx")),
+    ("/api/chat", {"keep_alive": 0}, "model: "),
     ("/api/generate", {"keep_alive": "soon"}, "keep_alive: "),
     ("/api/generate", {"prompt": ["hi"]}, "prompt"), ("/api/generate", {"prompt": "hi", "raw": 1}, "raw"),
 ])
@@ -147,6 +146,54 @@ def test_no_prompt_loads(http, gateway, path, said, stream):
     assert without_time(response.json()) == {"model": "tiny", **said, "done": True, "done_reason": "load"}
     assert response.headers["x-warden-model"] == "tiny"
     assert gateway.wait_for(LoadModel).model == "tiny" and not gateway.all(Submit)
+
+
+@pytest.mark.parametrize(("given", "seconds"), [
+    ("10m", 600.0), (2.5, 2.5), (0, 0.0), ("0s", 0.0), (-1, -1.0), ("-5m", -1.0), (1e300, -1.0), ("", None),
+    (None, None), ("1h30m0.5s", 5400.5)])
+def test_keep_alive_goes_with_the_request(http, gateway, given, seconds):
+    for path in ("/api/chat", "/api/generate"):
+        assert http.post(path, json={"messages": HI, "prompt": "hi", "keep_alive": given}).status_code == 200
+    assert [submit.keep_alive_s for submit in gateway.all(Submit)] == [seconds] * 2
+
+
+def test_keep_alive_goes_with_a_load(http, gateway):
+    http.post("/api/generate", json={"model": "tiny", "keep_alive": "-1m"})
+    assert gateway.wait_for(LoadModel).keep_alive_s == -1.0
+
+
+@pytest.mark.parametrize(("path", "said"), [("/api/generate", {"response": ""}),
+                                            ("/api/chat", {"message": {"role": "assistant", "content": ""}})])
+@pytest.mark.parametrize(("stream", "media_type"), [(None, "application/x-ndjson"), (False, "application/json")])
+@pytest.mark.parametrize("zero", [0, "0", "0s", "0h0m"])
+def test_no_prompt_and_no_keep_alive_unload(http, gateway, path, said, stream, media_type, zero):
+    response = http.post(path, json={"model": "tiny", "keep_alive": zero, "stream": stream})
+    assert response.headers["content-type"] == media_type and response.headers["x-warden-model"] == "tiny"
+    assert without_time(response.json()) == {"model": "tiny", **said, "done": True, "done_reason": "unload"}
+    assert response.text.count("\n") == 1
+    assert gateway.wait_for(Unload).model == "tiny" and not gateway.all(LoadModel)
+
+
+def test_what_is_not_unloaded_is_told(http, gateway):
+    assert http.post("/api/generate", json={"model": "x", "keep_alive": 0}).status_code == 404
+    gateway.on[Unload] = lambda asked: [error(asked.id, "invalid_request", "tiny is pinned")]
+    response = http.post("/api/generate", json={"model": "tiny", "keep_alive": 0})
+    assert (response.status_code, response.json()) == (400, {"error": "tiny is pinned"})
+
+
+def test_what_can_never_fit_is_507_and_not_to_be_tried_again(http, gateway):
+    gateway.on[Submit] = lambda s: [error(s.id, "insufficient_memory", "big needs 40 GiB of 21")]
+    for path, found in (("/api/chat", "error"), ("/v1/chat/completions", "error")):
+        response = http.post(path, json={"model": "big", "messages": HI})
+        assert response.status_code == 507 and "big needs 40 GiB" in str(response.json()[found])
+        assert response.headers["x-should-retry"] == "false" and "retry-after" not in response.headers
+
+
+def test_memory_pressure_says_so_and_when_to_come_again(http, gateway):
+    gateway.on[Submit] = lambda s: [error(s.id, "memory_pressure", "memory is at 98.4 %", 4.2)]
+    response = http.post("/api/chat", json={"messages": HI})
+    assert response.status_code == 503 and response.headers["retry-after"] == "5"
+    assert response.json() == {"error": "memory is at 98.4 %"}
 
 
 def test_no_model_is_the_default_and_the_answer_names_it(http, gateway):

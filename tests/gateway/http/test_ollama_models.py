@@ -6,7 +6,7 @@ import re
 import pytest
 
 from gateway.http.model_files import ModelFiles
-from gateway.http.ollama_models import context_length
+from gateway.http.ollama_models import context_length, expires_at, running
 from tests.support.fake_gateway import model_info
 from tests.support.http_stack import TOML, make_config
 
@@ -43,7 +43,24 @@ def test_ps_lists_what_is_loaded(http, gateway):
     assert [m["name"] for m in models] == ["a:latest", "d:latest"]
     assert models[0].keys() == {"name", "model", "size", "digest", "details", "expires_at", "size_vram",
                                 "context_length"}
-    assert (models[0]["size"], models[0]["context_length"]) == (1_000_000, 2048)
+    assert (models[0]["size"], models[0]["size_vram"], models[0]["context_length"]) == (2_000_000, 2_000_000, 2048)
+
+
+def test_size_is_what_is_measured_where_no_share_is_known(tmp_path):
+    shown = running(model_info("tiny", share_bytes=0), make_config(tmp_path), 0.0)
+    assert (shown["size"], shown["size_vram"]) == (1_000_000, 1_000_000)
+
+
+@pytest.mark.parametrize(("facts", "at"), [
+    ({"keep_until_s": 300.0}, "2023-11-14T22:18:20Z"), ({"keep_until_s": 0.0}, "2023-11-14T22:13:20Z"),
+    ({"keep_until_s": -1.0}, "2318-01-01T00:00:00Z"), ({"keep_until_s": 300.0, "pinned": True}, "2318-01-01T00:00:00Z"),
+    ({"keep_until_s": 1e300}, "2318-01-01T00:00:00Z"), ({"keep_until_s": 1e12}, "2318-01-01T00:00:00Z"),
+    ({"keep_until_s": None, "state": "draining"}, "2023-11-14T22:13:20Z"),
+    ({"keep_until_s": None, "state": "loading"}, "2023-11-14T22:23:20Z"),
+])
+def test_expires_when_it_may_go_for_want_of_use(tmp_path, facts, at):
+    config = make_config(tmp_path, '[memory]\nkeep_alive = "10m"\n' + TOML)
+    assert expires_at(model_info("tiny", **facts), config, 1_700_000_000.0) == at
 
 
 @pytest.mark.parametrize("asked", [{"model": "tiny"}, {"name": "tiny:latest"}])

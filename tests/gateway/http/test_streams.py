@@ -10,7 +10,7 @@ from tests.support.fake_gateway import done
 
 AT = "2025-01-02T03:04:05.000006Z"
 ODD = 'new\nline, "quote", \\, \u2028, ünï, 😀, \x00'
-WAIT = Progress("1", 3, "loading", 12.0, 0.25)
+WAIT = Progress("1", 3, "loading", 12.0, 0.25, "waits for a:\nit answers")
 
 
 def faces():
@@ -52,9 +52,12 @@ class TestEveryFace:
 def test_waiting_says_position_reason_and_estimate():
     line = json.loads(OllamaFace("tiny", chat=True).waiting(WAIT, AT))
     assert line == {"model": "tiny", "created_at": AT, "message": {"role": "assistant", "content": ""}, "done": False,
-                    "queue_position": 3, "reason": "loading", "estimate_s": 12.0}
+                    "queue_position": 3, "reason": "loading", "estimate_s": 12.0, "load_progress": 0.25,
+                    "detail": "waits for a:\nit answers"}
     face = OpenAIFace("1", 5, include_usage=False)
-    assert face.waiting(WAIT, AT) == b": queued position=3 reason=loading estimate_s=12\n\n"
+    assert face.waiting(WAIT, AT) == (
+        b": queued position=3 reason=loading estimate_s=12 detail=waits for a: it answers\n\n")
+    assert face.waiting(Progress("1", 3, "queued", 2.5), AT) == b": queued position=3 reason=queued estimate_s=2.5\n\n"
     assert face.waiting(None, AT) == b": waiting\n\n"
 
 

@@ -1,0 +1,131 @@
+"""`warden load`, `unload`, `pin`, `unpin`: which models are loaded, as far as people have a say in it.
+
+Control decides and may refuse; its answer is the one line on stdout, its refusal the one line on stderr. Exit code 2 if
+there is no such model, 1 for every other refusal. None of them ends an answer: `unload` waits until the model is idle.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from gateway.cli.ps import size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from gateway.protocol import ModelInfo, Progress, Result
+
+FOR_EVER_S = -1.0  # in the client protocol
+STEP_PERCENT = 10  # of a load that is told in lines
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name or alias.")]
+
+
+def load(
+    model: Model,
+    keep_alive: Annotated[
+        str, typer.Option(metavar="TIME", help="How long it stays loaded unused: 10m, 24h, 90; -1 for ever.")
+    ] = "",
+) -> None:
+    """Load a model and wait until it is loaded. Idle models make room for it if that is needed."""
+    from gateway.cli.connection import connected
+    from gateway.cli.settings import read_home
+
+    seconds = keep_alive_s(keep_alive)
+    with connected(read_home(), is_usage) as client:
+        info = told(client.ask_load(model, seconds), model)
+    size = size_text(info.memory_bytes or info.share_bytes)
+    tokens = info.context_length or "-"
+    print(f"{info.name} is loaded (memory {size}, context {tokens}, in {info.load_ms / 1000:.1f} s)")
+
+
+def unload(model: Model) -> None:
+    """Unload a model as soon as it is idle. Whoever waits for it still gets an answer."""
+    order("unload", model)
+
+
+def pin(model: Model) -> None:
+    """Never unload a model, whoever needs the memory. Ends with `warden unpin` or `warden down`."""
+    order("pin", model)
+
+
+def unpin(model: Model) -> None:
+    """Let a pinned model be unloaded like any other."""
+    order("unpin", model)
+
+
+def order(verb: str, model: str) -> None:
+    """Print control's line. Raises: CommandFailed."""
+    from gateway.cli.connection import connected
+    from gateway.cli.settings import read_home
+
+    with connected(read_home(), is_usage) as client:
+        print(getattr(client, verb)(model).text)
+
+
+def is_usage(code: str) -> bool:
+    return code == "model_not_found"
+
+
+def keep_alive_s(given: str) -> float | None:
+    """Seconds, FOR_EVER_S, or None for "as configured". Raises: CommandFailed."""
+    from control.keep_alive import parse_keep_alive
+    from gateway.cli.exits import USAGE, CommandFailed
+    from gateway.protocol import KEEP_ALIVE_MAX_S
+
+    if not given:
+        return None
+    try:
+        seconds = parse_keep_alive(given)
+    except ValueError as problem:
+        raise CommandFailed(f"--keep-alive: {problem}", USAGE) from None
+    return FOR_EVER_S if seconds > KEEP_ALIVE_MAX_S else seconds
+
+
+def told(events: "Iterator[Progress | Result]", model: str) -> "ModelInfo":
+    """Show on stderr how far the load is and what it waits for; the model as it is in the end. Raises: GatewayError."""
+    from gateway.protocol import Progress, decode_model
+
+    show = bar(model, sys.stderr) if sys.stderr.isatty() else lines()
+    next(show)
+    try:
+        for event in events:
+            if isinstance(event, Progress):
+                show.send(event)
+            else:
+                return decode_model(event.value)
+    finally:
+        show.close()
+    raise AssertionError("a load ends with a result or an error")
+
+
+def lines() -> "Generator[None, Progress, None]":
+    """A line whenever something else is waited for, or STEP_PERCENT more are loaded."""
+    last = None
+    while True:
+        progress = yield
+        step = (progress.reason, progress.detail, int(progress.load_progress * 100) // STEP_PERCENT)
+        if step != last:
+            print(f"[{described(progress)}, about {progress.estimate_s:.0f} s]", file=sys.stderr)
+        last = step
+
+
+def bar(model: str, terminal: TextIO) -> "Generator[None, Progress, None]":
+    """The same as one line that grows, for a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=Console(file=terminal, force_terminal=True), transient=True) as shown:
+        task = shown.add_task(escape(model), total=1.0)
+        while True:
+            progress = yield
+            shown.update(task, completed=progress.load_progress, description=escape(described(progress)))
+
+
+def described(progress: "Progress") -> str:
+    """What is waited for, and how far it is."""
+    percent = f" {progress.load_progress * 100:.0f} %" if progress.load_progress else ""
+    return f"{progress.reason}{percent}" + (f": {progress.detail}" if progress.detail else "")

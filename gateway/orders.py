@@ -1,0 +1,69 @@
+"""Orders of people (unload, evict, pin, unpin): asked of control, and answered to the client with what control says.
+
+Control alone carries them out, through the three keys like everybody's evictions; here is only the post office. A
+client hears within ANSWER_WITHIN_S, whatever happens to control: an order that could not be given is refused at once,
+one that is not answered ends in an error that says so. It is not asked again: it may have been carried out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from control import messages
+from gateway import protocol
+from gateway.requests import Refusal, find_model
+
+if TYPE_CHECKING:
+    from gateway.dispatcher import Dispatcher
+
+ANSWER_WITHIN_S = 15.0  # an eviction is answered when the process is gone
+ORDERS_MAX = 1000
+REMEDY = "`warden ctl status` shows whether control runs"
+
+
+class Asked(NamedTuple):
+    """An order that control has not answered. `since` is monotonic seconds."""
+
+    client: bytes
+    id: str
+    model: str
+    since: float
+
+
+class Orders:
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.d = dispatcher
+        self._asked: dict[int, Asked] = {}  # by our own number of the question
+        self._numbers = 0
+
+    def on_order(self, client: bytes, order: protocol.Order, now: float) -> None:
+        """Raises: Refusal `model_not_found`, `queue_full`, `gateway_unavailable`."""
+        model = find_model(self.d.config, order.model)
+        if len(self._asked) >= ORDERS_MAX:
+            raise Refusal("queue_full", f"{ORDERS_MAX} orders wait for control already", 1.0)
+        self._numbers += 1
+        verb = type(order).__struct_config__.tag
+        if not self.d.effects.to_control(messages.Ask(messages.VERSION, self._numbers, verb, model.name)):
+            raise Refusal("gateway_unavailable", f"control cannot be reached, so nothing was done; {REMEDY}", 1.0)
+        self._asked[self._numbers] = Asked(client, order.id, model.name, now)
+
+    def on_told(self, told: messages.Told) -> None:
+        asked = self._asked.pop(told.id, None)
+        if asked is None:
+            self.d.counters.dropped_frames += 1
+        elif told.code:
+            code = told.code if told.code in protocol.ERRORS else "internal"
+            self.d.say_error(asked.client, asked.id, Refusal(code, told.text))
+        else:
+            self.d.desk.answer(asked.client, asked.id, protocol.OrderDone(asked.model, told.text))
+
+    def on_tick(self, now: float) -> None:
+        for number, asked in list(self._asked.items()):
+            if now - asked.since > ANSWER_WITHIN_S:
+                del self._asked[number]
+                self.d.say_error(asked.client, asked.id, Refusal(
+                    "gateway_unavailable", f"control did not answer within {ANSWER_WITHIN_S:g} s; whether it was done "
+                    f"is not known; {REMEDY}", 1.0))
+
+    def forget_client(self, client: bytes) -> None:
+        self._asked = {number: asked for number, asked in self._asked.items() if asked.client != client}

@@ -1,0 +1,198 @@
+"""`ps`: what it shows is taken from the table, with no process running."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from control.home import Home, prepare_home
+from control.states import Phase
+from control.table import (
+    FOREVER,
+    ControlWarning,
+    ControlWords,
+    GatewayWords,
+    Row,
+    RowControl,
+    RowGateway,
+    RowReason,
+    RowWorker,
+    Table,
+    text_words,
+)
+from gateway.cli.main import main
+from gateway.cli.ps import describe
+
+PID = 4711
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+S = 1_000_000_000
+NOW_NS = 10**15
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    home = Home(tmp_path / "home")
+    prepare_home(home)
+    monkeypatch.setenv("WARDEN_HOME", str(home.root))
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+def write_table(home: Home, reason: str = "", warning: str = "", **words: dict) -> None:
+    """A table with one row "tiny", the words given by kind of record, and control's texts."""
+    table = Table.create(home.table, boot_id=1)
+    table.name_row(0, "tiny")
+    words |= {"RowReason": text_words(RowReason, reason)._asdict(),
+              "ControlWarning": text_words(ControlWarning, warning)._asdict()}
+    for kind, row in ((ControlWords, None), (GatewayWords, None), (ControlWarning, None), (RowControl, 0),
+                      (RowGateway, 0), (RowWorker, 0), (RowReason, 0)):
+        if kind.__name__ in words:
+            writer = table.writer(kind, row)
+            writer.set(**words[kind.__name__])
+            writer.flush()
+    table.close()
+
+
+def ready(now_ns: int) -> dict[str, dict]:
+    return {
+        "ControlWords": {"epoch": 1, "heartbeat_ns": now_ns},
+        "GatewayWords": {"epoch": 9, "heartbeat_ns": now_ns},
+        "RowControl": {"incarnation": 3, "phase": Phase.ALIVE, "pid": PID, "share_bytes": 3 * GIB // 2,
+                       "keep_until_ns": FOREVER},
+        "RowGateway": {"epoch": 9, "incarnation": 3, "dispatched": 10, "finished": 8, "waiting_high": 1,
+                       "waiting_low": 2, "unfinished": 2},
+        "RowWorker": {"incarnation": 3, "phase": Phase.READY, "heartbeat_ns": now_ns, "pid": PID,
+                      "footprint_bytes": 300 * MIB, "context_length": 4096},
+    }
+
+
+def ps(capsys: pytest.CaptureFixture[str]) -> dict:
+    assert main(["ps", "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)
+    return line
+
+
+def test_ps_shows_a_model_that_answers(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(home, reason="loaded for 2 that wait", **ready(time.monotonic_ns()))
+    assert main(["ps"]) == 0
+    out, err = capsys.readouterr()
+    header, line = out.splitlines()
+    assert header.split() == ["NAME", "STATE", "PID", "MEM/SHARE", "CTX", "IN-FLIGHT", "QUEUED", "UNTIL", "REASON"]
+    assert line.split(maxsplit=6) == ["tiny", "ready", str(PID), "300", "MiB/1.5", "GiB",
+                                      "4096  2          3       in use  loaded for 2 that wait"]
+    assert err == ""
+    assert ps(capsys) == {
+        "name": "tiny", "state": "ready", "pid": PID, "memory_bytes": 300 * MIB, "share_bytes": 3 * GIB // 2,
+        "context_length": 4096, "load_percent": None, "in_flight": 2, "unfinished": 2, "queued": 3, "pinned": False,
+        "keep_until_s": None, "until": "in use", "reason": "loaded for 2 that wait"}
+
+
+def row_until(**words: int) -> dict:
+    """A READY row at NOW_NS, described."""
+    def record(kind: type, **given: int):
+        return kind(**(dict.fromkeys(kind._fields, 0) | given))
+
+    given = {"phase": Phase.READY, "unfinished": 0, "pinned": 0, "keep_until_ns": 0} | words
+    row = Row(0, "tiny", record(RowControl, phase=Phase.ALIVE, incarnation=1, pid=PID, pinned=given["pinned"],
+                                keep_until_ns=given["keep_until_ns"]),
+              record(RowGateway, epoch=1, unfinished=given["unfinished"]),
+              record(RowWorker, incarnation=1, phase=given["phase"], heartbeat_ns=NOW_NS))
+    return describe(row, record(GatewayWords, epoch=1, heartbeat_ns=NOW_NS), NOW_NS)
+
+
+@pytest.mark.parametrize(("words", "until"), [
+    ({"pinned": 1, "unfinished": 1, "keep_until_ns": NOW_NS + S}, "pinned"),
+    ({"unfinished": 1, "keep_until_ns": NOW_NS + S}, "in use"),
+    ({"keep_until_ns": FOREVER}, "for ever"), ({"keep_until_ns": NOW_NS - S}, "now"), ({}, "-"),
+    ({"keep_until_ns": NOW_NS + 45 * S}, "45 s"), ({"keep_until_ns": NOW_NS + 240 * S}, "4 min"),
+    ({"keep_until_ns": NOW_NS + 24 * 3600 * S}, "24 h"), ({"keep_until_ns": NOW_NS + 72 * 3600 * S}, "3 days"),
+    ({"phase": Phase.DRAINING, "pinned": 1, "unfinished": 1}, "-"), ({"phase": Phase.EMPTY, "pinned": 1}, "-"),
+])
+def test_until_says_how_long_the_model_stays(words: dict, until: str) -> None:
+    assert row_until(**words)["until"] == until
+
+
+@pytest.mark.parametrize(("keep_until_ns", "seconds"), [
+    (0, None), (FOREVER, None), (NOW_NS - S, 0.0), (NOW_NS + 90 * S, 90.0)])
+def test_the_time_left_is_a_plain_number_of_seconds(keep_until_ns: int, seconds: float | None) -> None:
+    assert row_until(keep_until_ns=keep_until_ns)["keep_until_s"] == seconds
+
+
+def test_ps_takes_nothing_from_a_silent_worker_or_another_gateway(
+        home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ready(time.monotonic_ns())
+    words["RowWorker"]["heartbeat_ns"] -= 10**10
+    words["RowGateway"]["epoch"] = 8
+    write_table(home, **words)
+    line = ps(capsys)
+    assert (line["state"], line["memory_bytes"], line["in_flight"], line["queued"]) == ("unknown", 0, 0, 0)
+    assert line["reason"]
+
+
+@pytest.mark.parametrize(("phase", "words", "told", "reason"), [
+    (Phase.HELD, {}, "stopped by an operator", "stopped by an operator; `warden ctl start worker-tiny` ends that"),
+    (Phase.BACKOFF, {"crashes": 2}, "exit code 3", "exit code 3; 0 s left (crashes: 2)"),
+    (Phase.QUARANTINED, {}, "3 crashes in 5 min",
+     "3 crashes in 5 min; logs/worker-tiny.log says more, `warden ctl start worker-tiny` tries again"),
+    (Phase.LEAK_SUSPECTED, {}, "1.2 GiB did not come back", "1.2 GiB did not come back; a reboot frees it"),
+    (Phase.DOWN, {}, "evicted: b waits in class high", "evicted: b waits in class high"), (Phase.DOWN, {}, "", ""),
+])
+def test_ps_gives_controls_reason_and_the_remedy(home: Home, capsys: pytest.CaptureFixture[str], phase: Phase,
+                                                 words: dict, told: str, reason: str) -> None:
+    write_table(home, told, **ready(time.monotonic_ns()) | {"RowControl": {"phase": phase, **words}})
+    line = ps(capsys)
+    assert line["state"] == phase.name.lower()
+    assert (line["reason"], line["until"]) == (reason, "-")
+
+
+def test_ps_shows_how_far_a_load_is(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ready(time.monotonic_ns())
+    words["RowWorker"] |= {"phase": Phase.LOADING, "load_progress_permille": 420}
+    write_table(home, "preload", **words)
+    line = ps(capsys)
+    assert (line["reason"], line["load_percent"]) == ("42 % loaded; preload", 42.0)
+
+
+def test_ps_tells_what_control_warns_of_and_how_memory_is(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ready(time.monotonic_ns())
+    words["ControlWords"] |= {"pressure_level": 2, "pressure_permille": 962, "total_bytes": 16 * GIB,
+                              "ceiling_bytes": 12 * GIB, "reserved_bytes": 9 * GIB}
+    write_table(home, "", "nothing can go: tiny answers 2 requests", **words)
+    assert main(["ps", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) and err.splitlines() == [
+        "warning: nothing can go: tiny answers 2 requests",
+        "memory is at 96.2 % of 16.0 GiB; of the budget of 12.0 GiB, 9.0 GiB are given out"]
+
+
+def test_ps_says_when_control_is_silent_and_when_there_is_no_table(
+        home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ps"]) == 1
+    assert "warden up" in capsys.readouterr().err
+    write_table(home, **ready(1))
+    assert main(["ps"]) == 0
+    assert "control is silent" in capsys.readouterr().err
+
+
+def test_ps_knows_no_numbers_of_a_silent_gateway(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ready(time.monotonic_ns())
+    words["GatewayWords"]["heartbeat_ns"] -= 4 * 10**9
+    write_table(home, **words)
+    assert main(["ps"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[-4:] == ["-", "-", "for", "ever"]
+    assert err.startswith("the gateway is silent") and err.count("\n") == 1
+    line = ps(capsys)
+    assert (line["state"], line["in_flight"], line["queued"]) == ("ready", None, None)
+
+
+@pytest.mark.parametrize(("age_s", "told"), [(11, 1), (5, 0)])
+def test_ps_says_when_supervisord_is_silent(home: Home, capsys: pytest.CaptureFixture[str], age_s: int,
+                                            told: int) -> None:
+    words = ready(time.monotonic_ns())
+    words["ControlWords"]["supervisord_at_ns"] = words["ControlWords"]["heartbeat_ns"] - age_s * 10**9
+    write_table(home, **words)
+    assert main(["ps"]) == 0
+    assert capsys.readouterr().err.count("supervisord does not answer") == told
