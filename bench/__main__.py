@@ -13,6 +13,9 @@ BENCHES = {
     "latency": ("bench.latency", "what callers wait until the first text, between texts, in all; by class"),
     "throughput": ("bench.throughput", "tokens per second, beside a bare BatchGenerator and mlx_lm.server"),
     "overhead": ("bench.overhead", "what the path to the worker costs, beside a bare relay and a bare web server"),
+    "eviction": ("bench.eviction", "thousands of evictions of models that work: is an answer ever lost?"),
+    "memory": ("bench.memory", "does a worker's own memory stay below its share? With a plot"),
+    "swap": ("bench.swap", "two models that do not fit together: what callers wait, how often each is loaded"),
 }
 USAGE = "\n".join([
     "usage: python -m bench BENCH [options]", "",

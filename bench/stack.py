@@ -12,7 +12,7 @@ import os
 import signal
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -55,10 +55,14 @@ class Stack:
 
     @classmethod
     @contextmanager
-    def started(cls, models: Mapping[str, str], max_running: int = 8, **settings: object) -> Iterator["Stack"]:
-        """`models`: name -> the lines of its table in warden.toml; `settings`: names of [server], [limits], [control].
+    def started(cls, models: Mapping[str, str], max_running: int = 8, pressure: float | None = None,
+                loaded: Collection[str] | None = None, **settings: object) -> Iterator["Stack"]:
+        """`models`: name -> the lines of its table in warden.toml; `settings`: names of [limits], [control], [memory].
 
         A model called "1m" or "26m" without a path gets random weights of that size, one called "echo" the echo engine.
+        A setting is passed as the variable of its name, so anything that WARDEN_... can say can be said here.
+        `pressure`: what share of memory, 0..1, is taken to be used, whatever else this machine does. None: as measured.
+        `loaded`: the models that are loaded before the block begins. None: all.
 
         Raises:
             BenchFailed: it could not be made, started or loaded; nothing is left of it.
@@ -68,15 +72,26 @@ class Stack:
             paths = {name: str(make_model(name, folder)) for name, body in models.items() if wants_weights(name, body)}
             (folder / "warden.toml").write_text(
                 toml_of(models, paths, {"port": port}, {"max_running": max_running}), encoding="utf-8")
+            if pressure is not None:
+                settings |= {"pressure_file": folder / "pressure"}
+                settings["pressure_file"].write_text(f"{pressure}\n", encoding="utf-8")
             stack = cls(folder, port, {name: _path_in(body) for name, body in models.items()} | paths,
                         environment_of(folder, {"prewarm": 0, "drain_deadline_s": DRAIN_DEADLINE_S} | settings))
             try:
                 stack._up()
-                stack._load(models)
+                stack._load(models if loaded is None else loaded)
                 yield stack
             finally:
                 with undisturbed():
                     stack._down()
+
+    @property
+    def table_path(self) -> Path:
+        return self._folder / "home/run/table"
+
+    @property
+    def control_log(self) -> Path:
+        return self._folder / "home/logs/control.log"
 
     def pids(self) -> list[int]:
         """Of supervisord and of all that it started; empty if it does not run."""
@@ -97,7 +112,7 @@ class Stack:
         if not self.clients:
             raise BenchFailed("warden up did not say where clients.ipc is")
 
-    def _load(self, models: Mapping[str, str]) -> None:
+    def _load(self, models: Collection[str]) -> None:
         try:
             with BlockingClient(self.clients) as client:
                 for name in models:
