@@ -212,10 +212,11 @@ def read_table(home: Home) -> Snapshot:
 
 
 def described(row: Row, now_ns: int) -> tuple[str, ...]:
-    """A row of the table under COLUMNS. Memory only from a worker that beats."""
+    """A row of the table under COLUMNS. Memory only from a worker that beats and whose process lives."""
     phase, control = row.phase(now_ns), row.control
-    memory_bytes = row.worker.footprint_bytes if row.worker and row.worker_is_fresh(now_ns) else 0
-    return (row.name, phase.name.lower() if phase else "unknown", str(control.pid) if control and control.pid else "-",
+    pid = control.pid if control else 0
+    memory_bytes = row.worker.footprint_bytes if row.worker and pid and row.worker_is_fresh(now_ns) else 0
+    return (row.name, phase.name.lower() if phase else "unknown", str(pid or "-"),
             mebibytes(memory_bytes), mebibytes(control.share_bytes if control else 0),
             "yes" if control and control.pinned else "-", printable(row.reason) if phase else NO_WORD)
 

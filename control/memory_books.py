@@ -149,6 +149,7 @@ class MemoryBooks:
         if known is None or words.footprint_bytes > known.peak_bytes * PEAK_GROWTH:
             loaded = known.loaded_bytes if known else words.footprint_bytes
             self.r.effects.save_profile(row.slug, Profile(loaded, words.footprint_bytes, row.load_s))
+            self.work_out_need(row)
 
     def before_end(self, row: RowState) -> Stopped:
         """The facts by which `look_back` will know that its memory is back."""

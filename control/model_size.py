@@ -35,7 +35,8 @@ DIMENSIONS_MAX = 32
 CONFIG_MAX_BYTES = 4 * 1024 * 1024
 NUMBER_MAX = 2**24  # of anything that config.json counts
 TOKEN_MAX_BYTES = 2**34  # of anything that one token takes; with it every sum still fits into a word of the table
-CONTEXT_FALLBACK_TOKENS = 4096  # for a model that does not say; these two are held against the worker's by a test
+CONTEXT_FALLBACK_TOKENS = 4096  # for a model that does not say; these three are held against the workers' by a test
+ECHO_CONTEXT_TOKENS = 1_000_000
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
@@ -70,7 +71,7 @@ def read_facts(model: ModelConfig) -> ModelFacts:
         SizeUnknown: a file is missing, damaged or says too little.
     """
     if model.engine == "echo":
-        return ModelFacts(0, 0, model.context_length or CONTEXT_FALLBACK_TOKENS, 0, model.engine)
+        return ModelFacts(0, 0, model.context_length or ECHO_CONTEXT_TOKENS, 0, model.engine)
     place = Path(model.path)
     tensors: dict[str, tuple[str, int]] = {}  # type and bytes by name
     left_bytes = HEADERS_MAX_BYTES

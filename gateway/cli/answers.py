@@ -61,7 +61,7 @@ def ask_over_zeromq(home: "Home", question: str, model: str, priority: str, max_
                 yield event.text
             elif isinstance(event, Progress) and (event.reason, event.detail) != told:
                 told = (event.reason, event.detail)
-                detail = f": {event.detail}" if event.detail else ""
+                detail = f": {event.detail}" if event.detail not in ("", event.reason) else ""
                 print(f"[{event.reason}, about {event.estimate_s:.0f} s{detail}]", file=sys.stderr)
 
 

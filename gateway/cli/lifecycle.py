@@ -128,4 +128,5 @@ def bar(model: str, terminal: TextIO) -> "Generator[None, Progress, None]":
 def described(progress: "Progress") -> str:
     """What is waited for, and how far it is."""
     percent = f" {progress.load_progress * 100:.0f} %" if progress.load_progress else ""
-    return f"{progress.reason}{percent}" + (f": {progress.detail}" if progress.detail else "")
+    more = f": {progress.detail}" if progress.detail not in ("", progress.reason) else ""
+    return f"{progress.reason}{percent}{more}"

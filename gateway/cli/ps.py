@@ -65,9 +65,9 @@ def choose_remarks(snapshot: "Snapshot", now_ns: int) -> list[str]:
     if snapshot.warning:
         remarks.append(f"warning: {snapshot.warning}")
     if control is not None and control.pressure_level:
-        remarks.append(f"memory is at {control.pressure_permille / 10:g} % of {control.total_bytes / GIB:.1f} GiB; of "
-                       f"the budget of {control.ceiling_bytes / GIB:.1f} GiB, {control.reserved_bytes / GIB:.1f} GiB "
-                       "are given out")
+        given = size_text(control.reserved_bytes) if control.reserved_bytes else "nothing"
+        remarks.append(f"memory is at {control.pressure_permille / 10:g} % of {size_text(control.total_bytes)}; given "
+                       f"out: {given} of the budget of {size_text(control.ceiling_bytes)}")
     return remarks
 
 

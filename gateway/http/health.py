@@ -158,8 +158,9 @@ def memory_warnings(table: Snapshot | str, control: ControlWords | None) -> list
     """How far memory is above its levels, and what control has to say: who is protected, and why."""
     if control is None or isinstance(table, str):
         return []
-    pressed = [f"memory is at {control.pressure_permille / 10:g} %"] if control.pressure_level else []
-    return pressed + ([table.warning] if table.warning else [])
+    pressed = f"memory is at {control.pressure_permille / 10:g} %"
+    said_again = not control.pressure_level or pressed in table.warning
+    return ([] if said_again else [pressed]) + ([table.warning] if table.warning else [])
 
 
 def memory_entry(control: ControlWords | None, config: Config) -> dict[str, object]:

@@ -18,8 +18,6 @@ BATCH_MAX = 8
 CONTEXT_TOKENS = 128
 MIB = 2**20
 ANSWER_TOKENS = 32
-
-
 PLAN = LoadPlan(share_bytes=256 * MIB, runtime_bytes=192 * MIB, batch_max=BATCH_MAX, context_length=CONTEXT_TOKENS,
                 row_tokens=CONTEXT_TOKENS)
 
@@ -43,8 +41,6 @@ def loaded(request):
         engine.undisturbed = {}
         yield engine
         engine.close()
-
-
 
 
 @pytest.fixture

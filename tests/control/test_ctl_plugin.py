@@ -61,7 +61,7 @@ def ctl(home: Home) -> Ctl:
 
 
 def make_table(home: Home, control_age_s: int = 0) -> None:
-    """Row a: loaded and pinned, b: no process, c: alive and silent; and a warning."""
+    """Row a: loaded and pinned, b: just gone, c: alive and silent; and a warning."""
     table, now_ns = Table.create(home.table, boot_id=1), time.monotonic_ns()
 
     def write(kind: type, row: int | None, **words: int) -> None:
@@ -75,7 +75,8 @@ def make_table(home: Home, control_age_s: int = 0) -> None:
     write(RowControl, 0, incarnation=1, phase=Phase.ALIVE, pid=PID, share_bytes=300 * MIB, pinned=1)
     write(RowWorker, 0, incarnation=1, phase=Phase.READY, heartbeat_ns=now_ns, footprint_bytes=200 * MIB)
     write(RowReason, 0, **text_words(RowReason, "loaded\nat\x1bstart")._asdict())
-    write(RowControl, 1, phase=Phase.DOWN)
+    write(RowControl, 1, incarnation=3, phase=Phase.DOWN)
+    write(RowWorker, 1, incarnation=3, phase=Phase.READY, heartbeat_ns=now_ns, footprint_bytes=200 * MIB)
     write(RowControl, 2, incarnation=2, phase=Phase.ALIVE, pid=PID + 1)
     write(RowWorker, 2, incarnation=2, phase=Phase.READY, heartbeat_ns=now_ns - 10**10)
     write(ControlWarning, None, **text_words(ControlWarning, "memory is at 96 %; a answers")._asdict())

@@ -52,9 +52,10 @@ def test_an_aged_low_needs_its_own_class_and_medium_open(closed: Priority) -> No
 
 
 def test_a_newcomer_of_a_closed_class_does_not_start_at_once_so_it_needs_a_queue_place() -> None:
-    door = Door(max_queued=0)
+    door = Door(max_queued=0, aging_s=0.0)
     door.admission.set_closed(CLOSED[MEDIUM])
     assert isinstance(door.submit(), QueueFull)
+    assert isinstance(door.submit(LOW), QueueFull)  # which counts as MEDIUM at once here
     assert door.submit(HIGH) == Queued(position=0)
 
 

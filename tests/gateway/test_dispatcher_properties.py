@@ -63,7 +63,7 @@ class AnyOrder(RuleBasedStateMachine):
     def worker_dies(self, slug):
         if slug in self.alive:
             _, incarnation = self.alive.pop(slug)
-                self.world.set_row(slug, Phase.BACKOFF, incarnation)
+            self.world.set_row(slug, Phase.BACKOFF, incarnation)
             self.world.turn()
 
     @rule(slug=st.sampled_from(SLUGS), pick=st.integers(0, 50), what=st.sampled_from(

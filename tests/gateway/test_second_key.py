@@ -5,6 +5,7 @@ import pytest
 from control import messages
 from control.states import Phase
 from gateway import protocol
+from gateway.__main__ import KEYS_OFF, key_is_off
 from tests.support.gateway_world import EPOCH, World
 from workers import protocol as jobs
 
@@ -158,3 +159,9 @@ def test_with_the_key_switched_off_fenced_is_said_whatever_is_unfinished_and_the
     world.turn()
     world.submit("r2")
     assert len(world.jobs_sent()) == 2
+
+
+@pytest.mark.parametrize(("value", "is_off"), [
+    (None, False), ("", False), ("worker", False), ("gates", False), ("gate", True), ("worker,gate", True)])
+def test_only_a_test_can_switch_it_off(value, is_off):
+    assert key_is_off({} if value is None else {KEYS_OFF: value}) == is_off

@@ -26,7 +26,7 @@ Invariants = dict[str, Callable[[Hashable], bool]]  # name -> does this state br
 
 
 class TooLarge(Exception):
-    """The model has more states than STATES_MAX."""
+    """The model has more states than allowed."""
 
 
 class Model(NamedTuple):
@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
 STUCK = "stuck: no good state can be reached any more"
 
 
-def search(model: Model) -> Verdict:
+def search(model: Model, states_max: int = STATES_MAX) -> Verdict:
     """Look at every reachable state. Raises: TooLarge."""
     found, indices, cause = [model.start], {model.start: 0}, array("l", [-1])
     sources, targets = array("l"), array("l")  # the moves, as pairs of indices; only where stuck states are asked for
@@ -82,8 +82,8 @@ def search(model: Model) -> Verdict:
                 if noted:
                     sources.append(at)
                     targets.append(index)
-        if len(found) > STATES_MAX:
-            raise TooLarge(f"more than {STATES_MAX} states; take smaller bounds")
+        if len(found) > states_max:
+            raise TooLarge(f"more than {states_max} states; take smaller bounds")
     stuck = _first_stuck(model.good, found, sources, targets) if model.good is not None else None
     return Verdict(len(found), taken, None if stuck is None else _trace(model, STUCK, found, cause, stuck))
 

@@ -1,4 +1,7 @@
-"""What a worker process does, step by step: answers control, takes jobs and ends them, loads, leaves when told. Pure."""
+"""What a worker process does, step by step: it answers control, takes jobs and ends them, loads, leaves when told.
+
+Pure.
+"""
 
 from collections.abc import Iterator
 

@@ -8,7 +8,7 @@ from control.process_watch import PROGRAM
 from control.reconciler import Reconciler
 from control.states import Phase
 from control.supervisord import Facts, OrderDone, ProcessFact, ProcessState
-from control.table import Row, RowControl, RowGateway, RowWorker, Snapshot
+from control.table import ControlWords, Row, RowControl, RowGateway, RowWorker, Snapshot
 from tests.support.gateway_world import make_config
 
 BOOT, EPOCH, FLOOR = 77, 500, 1000
@@ -27,6 +27,7 @@ class World:
         self.profiles: dict[str, Profile] = {}
         self.gateway_words: dict[str, dict[str, int]] = {}  # beside what `waits` and `last_used` say
         self.gateway_silent = False
+        self.beating: set[str] = set()  # workers whose heartbeat goes on by itself
         self.orders: list[tuple[str, ...]] = []
         self.said: list[tuple[bytes, object]] = []
         self.written: dict[str, dict[str, int]] = {}
@@ -111,6 +112,8 @@ class World:
         while self.now < end:
             self.now = min(end, self.now + 1.0)
             self.read_memory()
+            for slug in self.beating & self.words.keys():
+                self.words[slug] = self.words[slug]._replace(heartbeat_ns=int(self.now * NS))
             self.r.on_tick(self.now)
             if not self.supervisord_silent:
                 self.supervisord_lists()
@@ -133,6 +136,7 @@ class World:
         self.order_done(slug)
         identity = self.load(slug)
         self.settle(slug)
+        self.beating.add(slug)
         return identity
 
     def settle(self, slug: str) -> None:
@@ -195,6 +199,7 @@ class World:
 
     def die(self, slug: str) -> None:
         self.dead.add(self.r.rows[slug].pid)
+        self.beating.discard(slug)
         self.tick()
 
     def facts(self, slug: str, state: ProcessState, *, pid=0, start=0, stop=0, status=0, age: float = 0.0) -> None:
@@ -214,6 +219,9 @@ class World:
 
     def phase(self, slug: str) -> Phase:
         return self.r.rows[slug].effective
+
+    def control_words(self, **words: int) -> ControlWords:
+        return ControlWords(**dict.fromkeys(ControlWords._fields, 0) | words)
 
     def snapshot(self) -> Snapshot:
         """The table as this reconciler leaves it behind."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.engines import Transcript
 from workers.echo_engine import LOAD_STEPS, EchoEngine
-from workers.engine import EngineJob
+from workers.engine import EngineJob, LoadPlan
 from workers.protocol import ChatMessage
 
 
@@ -129,6 +129,24 @@ def test_a_step_can_hang_at_a_token():
         while engine.active:
             transcript.take(engine.step())
     assert transcript[1].ids == [0, 1, 2]
+
+
+def test_a_step_can_find_no_memory():
+    engine, _ = engine_and_clock()
+    engine.add(job("#tokens=9 #oom_at=2"))
+    transcript = Transcript()
+    with pytest.raises(RuntimeError, match=r"\[METAL\] .* Insufficient Memory"):
+        while engine.active:
+            transcript.take(engine.step())
+    assert transcript[1].ids == [0, 1]
+
+
+@pytest.mark.parametrize(("plan", "rows", "context"), [
+    (LoadPlan(), 8, 77), (LoadPlan(batch_max=3, context_length=50), 3, 50), (LoadPlan(5, 1, 9, 99), 8, 77)])
+def test_a_plan_can_only_make_it_smaller(plan, rows, context):
+    engine, _ = engine_and_clock(context_length=77)
+    assert engine.load(lambda progress: None, plan).context_length == context
+    assert engine.batch_max == rows
 
 
 CRASHING = """

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from tests.support.engines import EngineInThread, Transcript, run, steps
 from tests.support.models import model_path
 from workers.engine import EngineJob, JobRefused
-from workers.mlx_engine import CONTEXT_FALLBACK_TOKENS, PREFILL_CHUNK_FIRST_TOKENS, MlxEngine, choose_context
+from workers.mlx_engine import MlxEngine
+from workers.prefill_pace import PREFILL_CHUNK_FIRST_TOKENS
 from workers.protocol import ChatMessage, Sampling
 
 GIB = 2**30
@@ -141,19 +142,6 @@ def test_the_context_is_the_models_own_unless_less_is_configured(engine):
     small = started(model_path("1m"), context_length=100)
     assert small.facts.context_length == 100
     small.close()
-
-
-@pytest.mark.parametrize(("config", "configured", "context"), [
-    ({"max_position_embeddings": 4096}, 0, 4096),
-    ({"max_position_embeddings": 4096}, 512, 512),
-    ({"max_position_embeddings": 4096}, 10_000, 4096),
-    ({"text_config": {"max_position_embeddings": 2048}}, 0, 2048),
-    ({"text_config": None, "n_positions": 1024}, 0, 1024),
-    ({}, 512, 512),
-    ({}, 0, CONTEXT_FALLBACK_TOKENS),
-])
-def test_choose_context(config, configured, context):
-    assert choose_context(config, configured) == context
 
 
 def test_memory_is_told_and_kept_to_the_share(engine):

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import TemplateError
 
 from workers.engine import EngineJob, JobRefused
-from workers.prompt import SLICE_CHARS, PromptEncoder
+from workers.prompt import CONTEXT_FALLBACK_TOKENS, SLICE_CHARS, PromptEncoder, choose_context
 from workers.protocol import ChatMessage
 
 BEGIN = 1
@@ -108,3 +108,24 @@ def test_a_huge_text_is_refused_before_it_is_encoded_whole(as_messages):
 
 def test_a_long_text_of_few_tokens_is_taken():
     assert len(encode(prompt="word " + "\n" * 10 * SLICE_CHARS + "word")) == 3
+
+
+@pytest.mark.parametrize(("config", "configured", "context"), [
+    ({"max_position_embeddings": 4096}, 0, 4096),
+    ({"max_position_embeddings": 4096}, 512, 512),
+    ({"max_position_embeddings": 4096}, 10_000, 4096),
+    ({"text_config": {"max_position_embeddings": 2048}}, 0, 2048),
+    ({"text_config": None, "n_positions": 1024}, 0, 1024),
+    ({}, 512, 512),
+    ({}, 0, CONTEXT_FALLBACK_TOKENS),
+])
+def test_choose_context(config, configured, context):
+    assert choose_context(config, configured) == context
+
+
+def test_a_prompt_that_is_too_long_also_hears_what_the_engine_has_to_add():
+    encoder = PromptEncoder(Words(), 10, 100, lambda tokens: f": {tokens} tokens are too many for this machine")
+    with pytest.raises(JobRefused, match="has 12 tokens; the context holds 10, .*: 12 tokens are too many"):
+        encoder.encode(EngineJob(key=(1, 1), tokens=[1] * 12))
+    with pytest.raises(JobRefused, match="at least .*: [0-9]+ tokens are too many"):
+        encoder.encode(EngineJob(key=(1, 1), prompt="word " * SLICE_CHARS))

@@ -57,7 +57,8 @@ def test_in_a_pipe_progress_is_a_line_for_each_change_and_each_tenth(gateway: Fa
     gateway.on[LoadModel] = loading(
         (0, "memory", 9.0, 0.0, "waits for big, which answers"),
         (0, "memory", 8.0, 0.0, "waits for big, which answers"),
-        (0, "loading", 5.0, 0.12), (0, "loading", 5.0, 0.19), (0, "loading", 2.0, 0.5))
+        (0, "loading", 5.0, 0.12, "loading"), (0, "loading", 5.0, 0.19, "loading"),
+        (0, "loading", 2.0, 0.5, "loading"))
     assert main(["load", "tiny"]) == 0
     out, err = capsys.readouterr()
     assert out.count("\n") == 1 and err.splitlines() == [

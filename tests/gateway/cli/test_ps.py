@@ -164,7 +164,7 @@ def test_ps_tells_what_control_warns_of_and_how_memory_is(home: Home, capsys: py
     out, err = capsys.readouterr()
     assert json.loads(out) and err.splitlines() == [
         "warning: nothing can go: tiny answers 2 requests",
-        "memory is at 96.2 % of 16.0 GiB; of the budget of 12.0 GiB, 9.0 GiB are given out"]
+        "memory is at 96.2 % of 16.0 GiB; given out: 9.0 GiB of the budget of 12.0 GiB"]
 
 
 def test_ps_says_when_control_is_silent_and_when_there_is_no_table(

@@ -146,6 +146,10 @@ def test_what_control_warns_of_stands_among_the_warnings(health):
     text = "memory is at 96.2 % and nothing can go: tiny answers 2 requests"
     found = health(snapshot(row(), warning=text))
     assert (found["status"], found["warnings"]) == ("warning", [text])
+    pressed = {"pressure_permille": 962, "pressure_level": 2}
+    assert health(snapshot(control=pressed, warning=text))["warnings"] == [text], "the percentage is said once"
+    other = "4.0 GiB did not come back"
+    assert health(snapshot(control=pressed, warning=other))["warnings"] == ["memory is at 96.2 %", other]
 
 
 @pytest.mark.parametrize("phase", [Phase.BACKOFF, Phase.QUARANTINED, Phase.LEAK_SUSPECTED])

@@ -1,0 +1,102 @@
+"""Loads carried out: into a share that is free, once, and never from files that cannot be measured."""
+
+from control import messages
+from control.states import Phase
+from tests.support.control_world import GIB, World
+
+
+def world_with(*slugs: str, **settings) -> World:
+    world = World(*slugs, **settings)
+    world.gateway_up()
+    return world
+
+
+def loads(world: World) -> list[messages.Load]:
+    return [message for _, message in world.said if isinstance(message, messages.Load)]
+
+
+def work_out(world: World) -> None:
+    for row in world.r.rows.values():
+        world.r.books.work_out_need(row)
+
+
+def test_a_load_says_its_share_and_the_books_count_it():
+    world = world_with("a", memory_budget_gb=10.0)
+    world.sizes_gb["a"] = 4.0
+    work_out(world)
+    world.want("a", medium=1)
+    world.hello("a")
+    [load] = loads(world)
+    assert 4 * GIB < load.share_bytes == world.r.books.reserved_bytes == world.written["a"]["share_bytes"] < 10 * GIB
+    assert 0 < load.runtime_bytes < load.share_bytes and load.batch_max >= 1 and load.row_tokens > 0
+
+
+def test_after_a_death_for_want_of_memory_it_is_loaded_into_less():
+    world = world_with("a", memory_budget_gb=10.0, max_running=8)
+    world.want("a", medium=1)
+    world.hello("a")
+    world.settle("a")
+    world.report("a", Phase.EMPTY, error="out of memory: Metal said so")
+    world.die("a")
+    assert world.r.rows["a"].shrink == 1
+    world.tick(3)
+    world.hello("a")
+    first, second = loads(world)[0], loads(world)[-1]
+    assert second.batch_max == first.batch_max // 2
+
+
+def test_a_model_that_can_never_fit_says_the_arithmetic_and_is_not_started():
+    world = world_with("a", memory_budget_gb=2.0)
+    world.sizes_gb["a"] = 4.0
+    work_out(world)
+    world.want("a", medium=1)
+    world.tick(2)
+    assert world.starts("a") == 0 and world.r.rows["a"].need_bytes > 2 * GIB
+    assert "weights 4.0 GiB x 1.02" in world.r.rows["a"].reason and "2.0 GiB" in world.r.rows["a"].reason
+
+
+def test_an_operators_start_of_what_never_fits_ends_in_leaving_with_the_reason():
+    world = world_with("a", memory_budget_gb=2.0)
+    world.sizes_gb["a"] = 4.0
+    work_out(world)
+    world.hello("a")
+    world.settle("a")
+    world.tick()
+    assert world.fences_said() == ["a"] and not loads(world)
+    world.gateway_says(messages.Fenced, "a")
+    [order] = [message for _, message in world.said if isinstance(message, messages.Quit)]
+    assert "needs at least" in order.reason
+
+
+def test_files_that_cannot_be_measured_are_quarantined_and_never_loaded():
+    world = world_with("a")
+    world.facts_refused["a"] = "model.safetensors: its header is damaged; fetch the model again"
+    world.want("a", medium=1)
+    world.tick()
+    assert world.phase("a") is Phase.QUARANTINED and world.starts("a") == 0
+    assert "its header is damaged" in world.r.rows["a"].reason
+
+
+def test_preload_goes_in_order_and_only_while_there_is_room_for_it():
+    world = world_with("a", "b", preload=("a", "b"), preload_below_percent=70.0)
+    world.used = 0.75
+    world.tick(2)
+    assert world.starts("a") == world.starts("b") == 0
+    world.used = 0.5
+    world.tick()
+    assert world.starts("a") == 1 and world.starts("b") == 0
+
+
+def test_a_load_is_said_again_while_nothing_came_of_it():
+    world = world_with("a")
+    world.want("a", medium=1)
+    world.hello("a")
+    world.tick(6)
+    assert len({load.load_id for load in loads(world)}) == 1 and len(loads(world)) == 2
+
+
+def test_a_model_that_was_loaded_is_nobodys_wish_any_more():
+    world = world_with("a", preload=("a",))
+    world.tick()
+    world.load("a")
+    assert world.r.rows["a"].wanted_by == "" and world.r.rows["a"].loads == 1
