@@ -52,8 +52,9 @@ class Disk:
         return self._profiles[slug]
 
     def save_profile(self, slug: str, profile: Profile) -> None:
-        self._profiles[slug] = profile
         trouble = write_profile(self._folder, slug, self._prints[slug], profile)
+        kept = None if trouble else read_profile(self._folder, slug, self._prints[slug])  # joined with earlier ones
+        self._profiles[slug] = kept or profile
         if trouble and trouble != self._trouble:
             self._note("profile_not_written", model=slug, reason=trouble)
         self._trouble = trouble

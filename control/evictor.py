@@ -14,7 +14,7 @@ from __future__ import annotations
 from math import inf, isclose
 from typing import TYPE_CHECKING
 
-from control import eviction
+from control import eviction, messages
 from control.eviction import Demand, Evict, Rules, Wait
 from control.keep_alive import choose_keep_alive_s
 from control.pressure_level import Level
@@ -103,13 +103,13 @@ class Evictor:
         """Somebody wants a model that does not fit. Returns what others may be given meanwhile, in bytes."""
         outcome = eviction.choose_for_demand(demand, self.r.books.free_bytes(), residents, self.rules,
                                              self.r.books.level, now)
-        row = self.r.rows[demand.slug]
+        row, room = self.r.rows[demand.slug], f"{messages.WAITS_FOR_ROOM}: "
         if isinstance(outcome, Evict):
             self._begin(outcome, f"{demand.slug} needs room", now)
-            self.r.explain(row, "waits for room: " + ", ".join(f"{one.slug} goes" for one in outcome.victims), now)
+            self.r.explain(row, room + ", ".join(f"{one.slug} goes" for one in outcome.victims), now)
         else:
             why = outcome.why if isinstance(outcome, eviction.Nothing) else told(outcome)
-            self.r.explain(row, f"waits for room: {why}", now)
+            self.r.explain(row, room + why, now)
         wanted = {one.slug for one in outcome.victims if one.closing} if isinstance(outcome, Evict) else set()
         self.end_closings(wanted, now)
         return 0 if isinstance(outcome, eviction.Nothing) else outcome.beside_bytes
@@ -146,7 +146,7 @@ class Evictor:
         overload = REFUSED_UNDER_PRESSURE if stuck or level >= Level.EMERGENCY else 0
         protected = ""
         if stuck:
-            who = told(outcome) if isinstance(outcome, Wait) else "nothing is loaded that could go"
+            who = told(outcome) if isinstance(outcome, Wait) else "no model is loaded, other programs use it"
             protected = f"memory is at {self.r.books.used_percent:.1f} % and nothing is evicted: {who}"
         if (overload, bool(protected)) != (self.overload, bool(self.protected)):
             self.r.effects.note("protected" if protected else "overload", level=level.name, reason=protected,

@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from control import eviction, load_choice, messages
-from control.load_choice import Facts, Load, MakeRoom, Room, Start
+from control.load_choice import Facts, Load, MakeRoom, Nothing, Room, Start
+from control.operators import OPERATOR
+from control.pressure_level import Level
 from control.process_watch import PROGRAM
 from control.resident import Resident
 from control.rows import RowState
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 LOAD_AGAIN_S = 5.0
-OPERATOR = "an operator"  # who wants a model without a request
 
 
 class Loader:
@@ -45,11 +46,19 @@ class Loader:
             choice = load_choice.choose_beside(rows, choice.slug, room, beside_bytes)
         else:
             self.r.evictor.end_closings(set(), now)
+        if isinstance(choice, Nothing) and books.level >= Level.CRITICAL:
+            self._tell_why_nothing_comes(rows, now)
         match choice:
             case Start():
                 self._start(self.r.rows[choice.slug], choice.reason, now)
             case Load():
                 self._load(self.r.rows[choice.slug], choice, now)
+
+    def _tell_why_nothing_comes(self, rows: list[Facts], now: float) -> None:
+        for facts in load_choice.wanted(rows):
+            used = f"memory is at {self.r.books.used_percent:.1f} %, and nothing is loaded above "
+            limit = f"{self.r.config.memory_critical_percent:g} %"
+            self.r.explain(self.r.rows[facts.slug], f"{messages.WAITS_FOR_ROOM}: {used}{limit}", now)
 
     def _facts(self, row: RowState, residents: list[Resident]) -> Facts:
         words = self.r.effects.read_gateway(row.index)

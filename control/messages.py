@@ -27,6 +27,7 @@ import msgspec
 
 VERSION = 2
 FRAME_MAX_BYTES = 64 * 1024
+WAITS_FOR_ROOM = "waits for room"  # how the reason of a row begins that has to wait for memory
 MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what decoding any frame may raise
 Word = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what a word of the table can hold, whoever says it
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from control.reconciler import Reconciler
 
 ASKERS_MAX = 1024
+OPERATOR = "an operator"
 Asker = tuple[bytes, int]  # identity on control.ipc, its own number of the question
 UNAVAILABLE, BUSY, PINNED, NOT_FOUND = "model_unavailable", "model_busy", "invalid_request", "model_not_found"
 
@@ -54,10 +55,13 @@ class Operators:
         if row.phase in (Phase.BACKOFF, Phase.QUARANTINED):
             row.not_before = now
             row.on_time(now)
-        row.wanted_by, row.wanted_at = "an operator", now
+        if row.loading:
+            self._tell(asker, "", f"{row.slug} is loading already")
+            return
+        row.wanted_by, row.wanted_at, row.reason = OPERATOR, now, "an operator wants it loaded"
         self.r.tell([row], now)
         self.r.act(now)
-        self._tell(asker, "", f"{row.slug}: {row.reason}")
+        self._tell(asker, "", f"{row.slug} will be loaded ({row.reason})")
 
     def _unload(self, row: RowState, asker: Asker, now: float) -> None:
         if row.pinned:

@@ -76,8 +76,12 @@ def why_out_of_reach(resident: Resident) -> str:
 def why_protected(resident: Resident) -> str:
     """What its own work says against letting it go now; "" if nothing does."""
     if resident.unfinished and not why_out_of_reach(resident):
-        return f"{resident.unfinished} answer{'s' * (resident.unfinished > 1)} in flight"
+        return in_flight(resident.unfinished)
     return why_out_of_reach(resident)
+
+
+def in_flight(unfinished: int) -> str:
+    return f"{unfinished} answer{'s' * (unfinished > 1)} in flight"
 
 
 def why_missed_least(resident: Resident, now: float) -> str:

@@ -127,8 +127,9 @@ class RowGateway(NamedTuple):
     """gateway about the model; counters start at 0 in each (epoch, incarnation).
 
     `unfinished` jobs protect the model. `keep_alive_ms` is what the newest request asked for plus one (0: nothing,
-    FOREVER: for ever), `last_end_ns` when its last answer ended or a load was answered, `last_class` the class of the
-    last request sent to it plus one (0: none), `fence_seen` the newest fence that was seen standing.
+    FOREVER: for ever), `last_dispatch_ns` when a request was sent to it last or a load was answered, `last_end_ns` when
+    its last answer ended, `last_class` the class of the last request sent to it plus one (0: none), `fence_seen` the
+    newest fence that was seen standing.
     """
 
     epoch: int

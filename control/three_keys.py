@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from control import measured_back, messages
+from control.resident import in_flight
 from control.rows import RowState
 from control.states import NEVER_TERMINATE, Phase
 
@@ -127,7 +128,8 @@ class ThreeKeys:
     def on_gate_busy(self, message: messages.GateBusy, now: float) -> None:
         row = self.r.rows.get(message.slug)
         if self._is_current(row, message) and row.stop.quit_at is None and not row.stop.closing:
-            self._refuse(row, "gateway", f"{message.unfinished} answers in flight", now)
+            why = in_flight(message.unfinished) if message.unfinished else "its fence is void"
+            self._refuse(row, "gateway", why, now)
 
     def _say_quit(self, row: RowState, now: float) -> None:
         """Key 3 is asked. A peer that cannot be reached now is told later: its hello or its end decides."""

@@ -57,7 +57,7 @@ class Counters:
 
     def on_load_answered(self, slug: str, keep_alive_s: float | None, now: float) -> None:
         """A load counts as use, and says like a request how long the model should stay."""
-        self.rows[slug].last_end, self.rows[slug].keep_alive = now, keep_alive_word(keep_alive_s)
+        self.rows[slug].last_dispatch, self.rows[slug].keep_alive = now, keep_alive_word(keep_alive_s)
 
     def on_new_worker(self, slug: str) -> None:
         """Nobody has asked anything of this incarnation yet."""

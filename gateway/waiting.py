@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from control import messages
 from control.states import Phase, Priority
 from gateway import protocol
 from workers.protocol import End
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 PROGRESS_EVERY_S = 2.0
 LOAD_GUESS_S = 5.0  # before a model has ever been loaded here
-WAITS_FOR_ROOM = "waits for room"  # how control begins its reason while a model has to wait for memory
 REASONS = {Phase.STARTING: "starting", Phase.EMPTY: "loading", Phase.LOADING: "loading", Phase.BACKOFF: "backoff"}
 
 
@@ -51,7 +51,7 @@ def why_it_waits(d: Dispatcher, slug: str, closed: str) -> tuple[str, str]:
     state, detail = d.desk.states.get(slug), d.desk.reason(slug)
     if state is None:
         return "starting", detail
-    if state.phase in (Phase.EMPTY, Phase.DOWN) and detail.startswith(WAITS_FOR_ROOM):
+    if state.phase in (Phase.EMPTY, Phase.DOWN) and detail.startswith(messages.WAITS_FOR_ROOM):
         return "memory", detail
     return REASONS.get(state.phase, "loading"), detail
 

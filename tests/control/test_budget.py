@@ -192,6 +192,12 @@ def test_a_death_halves_what_there_was_room_for_and_not_what_was_configured():
     assert plan(room_bytes=two_rows, shrink=1).rows == 1
 
 
+def test_a_configured_share_stays_after_a_death_but_no_row_gets_what_the_others_gave_up():
+    before, after = (plan(LLAMA, batch=4, memory_bytes=10 * GIB, shrink=shrink) for shrink in (0, 1))
+    assert after.share_bytes == before.share_bytes == 10 * GIB
+    assert (before.rows, after.rows) == (4, 2) and after.context_length < before.context_length // 2
+
+
 def test_an_echo_model_counts_its_process_and_gets_its_whole_context():
     made = plan(ECHO._replace(context_length=100_000), room_bytes=GIB)
     assert made.share_bytes == RUNTIME_BYTES["echo"] and made.rows == 8 and made.context_length == 100_000

@@ -104,7 +104,7 @@ def test_a_load_counts_as_use_and_says_how_long_the_model_stays(table):
     world.now += 2.0
     world.worker_up()
     row = published(world, table)[1]
-    assert (row.keep_alive_ms, row.last_end_ns) == (60_001, int(world.now * 1e9))
+    assert (row.keep_alive_ms, row.last_dispatch_ns, row.dispatched) == (60_001, int(world.now * 1e9), 0)
     world.client_says(b"c1", {"type": "load", "id": "l2", "model": "a", "keep_alive_s": 0})
     assert published(world, table)[1].keep_alive_ms == 1
     world.client_says(b"c1", {"type": "load", "id": "l3", "model": "a"})

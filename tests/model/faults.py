@@ -33,7 +33,7 @@ def crashes(w: World, rules: Rules, bounds: Bounds) -> Steps:
         name = f"CRASH of process {worker.incarnation}"
         gone = w._replace(worker_control=(), worker_gateway=())
         if not rules.workers_load_when_told and worker.phase in (LOADING, READY):
-            loads = worker._replace(phase=LOADING, hand=0, wild=True)
+            loads = worker._replace(phase=LOADING, hand=0, loads=worker.loads + 1, wild=True)
             yield f"{name}, which starts again by itself and loads", gone._replace(worker=loads)
         else:
             yield name, gone._replace(worker=worker._replace(

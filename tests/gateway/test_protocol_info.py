@@ -1,0 +1,27 @@
+"""The values of results travel inside their frame, and plain MessagePack reads them by the names of their fields."""
+
+import msgpack
+import msgspec
+import pytest
+
+from gateway import protocol
+from tests.support.fake_gateway import model_info
+
+STATS = protocol.StatsInfo(1, *[[1, 2, 3]] * 3, *range(9), 5, 50, [0.0] * 3, [0.0] * 3, 1.5)
+VALUES = [
+    ([model_info(), model_info("b")], protocol.decode_models),
+    (model_info(keep_until_s=None), protocol.decode_model),
+    (STATS, protocol.decode_stats),
+    (protocol.OrderDone("tiny", "tiny is pinned"), protocol.decode_order),
+]
+
+
+@pytest.mark.parametrize(("value", "decode"), VALUES)
+def test_values_come_back_the_same_from_inside_their_frame(value, decode):
+    frame = protocol.encode(protocol.Result("1", msgspec.Raw(protocol.encode(value))))
+    assert decode(protocol.decode_event(frame).value) == value
+
+
+@pytest.mark.parametrize("value", [value for value, _ in VALUES[1:]])
+def test_any_messagepack_library_reads_them_by_name(value):
+    assert tuple(msgpack.unpackb(protocol.encode(value))) == type(value).__struct_fields__
