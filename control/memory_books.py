@@ -148,8 +148,9 @@ class MemoryBooks:
         known, now_bytes = self.r.effects.read_profile(row.slug), words.footprint_bytes
         unused = words.accepted == 0  # what it holds is its weights and itself, and no KV yet
         if known is None or now_bytes > known.peak_bytes * PEAK_GROWTH or unused and now_bytes < known.loaded_bytes:
-            loaded = now_bytes if known is None else min(known.loaded_bytes, now_bytes if unused else known.loaded_bytes)
-            peak = max(now_bytes, known.peak_bytes if known else 0)
+            known = known or Profile(now_bytes, now_bytes, row.load_s)
+            loaded = min(known.loaded_bytes, now_bytes) if unused else known.loaded_bytes
+            peak = max(now_bytes, known.peak_bytes)
             self.r.effects.save_profile(row.slug, Profile(loaded, peak, row.load_s))
             self.work_out_need(row)
 

@@ -37,6 +37,7 @@ NS = 1_000_000_000
 CLOCK_GAP_S = 5.0
 FENCE_OLD_S = 30.0
 EXPLAIN_EVERY_S = 1.0
+WELCOME_AGAIN_S = 1.0
 
 
 class Effects(Protocol):
@@ -127,6 +128,8 @@ class Reconciler:
     def on_hello(self, identity: bytes, hello: messages.Hello, now: float) -> None:
         if hello.boot_id != self.boot_id:
             return  # it opens the new table and comes again
+        if not self.effects.is_alive(hello.pid, hello.start_time_us):
+            return  # said by a process that is gone: hellos of two connections come in any order
         row = self.rows.get(hello.slug)
         same_process = row is not None and (row.pid, row.start_time_us) == (hello.pid, hello.start_time_us)
         if row is None:
@@ -152,7 +155,7 @@ class Reconciler:
         row.share_bytes = self.books.empty_bytes(row)
         self.effects.note("welcome", model=row.slug, incarnation=row.incarnation, pid=row.pid)
         self.tell([row], now)
-        self._say_welcome(row)
+        self._say_welcome(row, now)
         self.act(now)
 
     def _welcome_back(self, row: RowState, identity: bytes, hello: messages.Hello, now: float) -> None:
@@ -164,9 +167,11 @@ class Reconciler:
             self.keys.fence_off(row, now)  # the table was made anew: what was outstanding is not known
         row.on_welcomed(incarnation, hello.pid, hello.start_time_us, identity, phase)
         self.tell([row], now)
-        self._say_welcome(row)
+        self._say_welcome(row, now)
 
-    def _say_welcome(self, row: RowState) -> None:
+    def _say_welcome(self, row: RowState, now: float) -> None:
+        """Said again until the worker reports that it obeys us: the answer may be lost with a connection."""
+        row.welcome_said_at = now
         self.effects.to_peer(row.peer, messages.Welcome(messages.VERSION, self.boot_id, self.epoch, row.index,
                                                         row.incarnation))
 
@@ -215,6 +220,9 @@ class Reconciler:
                 words = self.effects.read_worker(row.index)
                 if words is not None and words.incarnation == row.incarnation:
                     self._on_worker_phase(row, words.phase, now)
+            if row.phase is Phase.ALIVE and row.peer and not row.obeys_us and (
+                    now - row.welcome_said_at > WELCOME_AGAIN_S):
+                self._say_welcome(row, now)
             self.loader.on_tick(row, now)
             self.keys.on_tick(row, now)
             if now >= self._judge_from:

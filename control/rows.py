@@ -48,6 +48,7 @@ class RowState:
     load_deadline: float = 0.0
     wanted_at: float = 0.0  # since when an operator wants it
     explained_at: float = 0.0
+    welcome_said_at: float = 0.0
     leaving_at: float = 0.0  # when it said that it leaves
     wanted_by: str = ""  # "preload" or "an operator": wants the model without a request in the queue
     last_error: str = ""  # what the worker said when its load failed

@@ -92,6 +92,8 @@ class Runtime:
     def _on_welcome(self, welcome: messages.Welcome, now: float) -> None:
         if welcome.boot_id != self.boot_id or welcome.control_epoch < self.control_epoch:
             return
+        if self.exit_code is not None:
+            return  # it leaves: a Report now could make control take its fence down
         self.control_epoch = welcome.control_epoch
         if self.incarnation:
             self._report(now)

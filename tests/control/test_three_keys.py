@@ -3,6 +3,7 @@
 import pytest
 
 from control import messages
+from control.adoption import adopt
 from control.rows import RowState
 from control.states import Phase
 from control.three_keys import FENCE_ANSWER_WITHIN_S, QUIT_AGAIN_S
@@ -255,3 +256,41 @@ def test_a_fence_that_stands_long_is_warned_about():
     world.gateway_says(messages.Fenced, "a")
     assert world.r.warning(world.now) == ""
     assert "the fence of a stands for 60 s" in world.r.warning(world.now + 60)
+
+
+def test_a_hello_of_a_dead_process_that_comes_late_changes_nothing():
+    world = world_with("a")
+    fenced(world)
+    world.gateway_says(messages.Fenced, "a")
+    row = world.r.rows["a"]
+    world.dead.add(4444)
+    world.hello("a", pid=4444)  # it said so before it died; another connection was read first
+    assert row.is_fenced and row.pid != 4444 and world.phase("a") is Phase.READY
+
+
+def test_a_report_that_was_lost_is_asked_for_again():
+    world = world_with("a")
+    fenced(world)
+    world.control_restarts()
+    row = world.r.rows["a"]
+    identity = world.hello("a", incarnation=row.incarnation, phase=Phase.READY, pid=row.pid)
+    world.tick(5)
+    assert len(world.said_to(identity, messages.Welcome)) >= 4 and row.is_fenced
+    world.settle("a")
+    said = len(world.said_to(identity, messages.Welcome))
+    world.tick(5)
+    assert not row.is_fenced and len(world.said_to(identity, messages.Welcome)) == said
+
+
+def test_a_row_that_was_torn_in_mid_write_counts_as_fenced():
+    world = world_with("a")
+    left = world.snapshot()
+    torn = left._replace(rows=tuple(row._replace(control=None) for row in left.rows))
+    incarnation, pid = world.r.rows["a"].incarnation, world.r.rows["a"].pid
+    world.r = world.make_reconciler(world.r.epoch + 1)
+    adopt(world.r, torn, world.now)
+    world.read_memory()
+    world.hello("a", incarnation=incarnation, phase=Phase.READY, pid=pid)
+    assert world.r.rows["a"].is_fenced
+    world.settle("a")
+    assert not world.r.rows["a"].is_fenced
