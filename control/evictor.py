@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from control import eviction, messages
 from control.eviction import Demand, Evict, Rules, Wait
 from control.keep_alive import choose_keep_alive_s
+from control.operators import OPERATOR
 from control.pressure_level import Level
 from control.resident import HOLDS_MEMORY, Resident, why_protected
 from control.rows import RowState
@@ -53,6 +54,8 @@ class Evictor:
             row.keep_until = keep_until
             self.r.effects.write_row(row)
         waiting = (words.waiting_high, words.waiting_medium, words.waiting_low) if words else (0, 0, 0)
+        if row.wanted_by == OPERATOR and row.effective is not Phase.READY:
+            waiting = (waiting[0], waiting[1] + 1, waiting[2])  # his wish counts as a waiter
         return Resident(
             slug=row.slug,
             phase=Phase.LOADING if row.loading else row.effective,
@@ -110,7 +113,7 @@ class Evictor:
         else:
             why = outcome.why if isinstance(outcome, eviction.Nothing) else told(outcome)
             self.r.explain(row, room + why, now)
-        wanted = {one.slug for one in outcome.victims if one.closing} if isinstance(outcome, Evict) else set()
+        wanted = {one.slug for one in outcome.victims} if isinstance(outcome, Evict) else set()
         self.end_closings(wanted, now)
         return 0 if isinstance(outcome, eviction.Nothing) else outcome.beside_bytes
 

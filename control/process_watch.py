@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from control.operators import OPERATOR
 from control.pressure_level import Level
 from control.rows import RowState
 from control.states import WORKER_PHASES, Phase
@@ -72,7 +73,7 @@ class ProcessWatch:
     def _on_process_fact(self, row: RowState, fact: ProcessFact, now: float) -> None:
         if fact.state in HAS_PID:
             if self._is_new_process(row, fact):
-                row.wanted_by = "an operator"
+                row.wanted_by, row.wanted_at = OPERATOR, now
                 row.on_started(now, "started by an operator")
                 row.start_confirmed_at = now
                 self.r.tell([row], now)

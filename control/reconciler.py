@@ -26,7 +26,7 @@ from control.config import Config
 from control.evictor import Evictor
 from control.loader import Loader
 from control.memory_books import MemoryBooks
-from control.operators import Operators
+from control.operators import OPERATOR, Operators
 from control.process_watch import PROGRAM, ProcessWatch
 from control.rows import RowState
 from control.states import WORKER_PHASES, IllegalTransition, Phase
@@ -149,7 +149,7 @@ class Reconciler:
         if row.phase is Phase.ALIVE:  # the lock of the row says that the old process is gone
             self.processes.on_gone(row, now)
         if row.start_ordered_at is None:
-            row.wanted_by = row.wanted_by or "an operator"
+            row.wanted_by, row.wanted_at = row.wanted_by or OPERATOR, now
         self.incarnation += 1  # (2)
         row.on_welcomed(self.incarnation, hello.pid, hello.start_time_us, identity, Phase.EMPTY)
         row.share_bytes = self.books.empty_bytes(row)

@@ -151,3 +151,29 @@ def test_the_shares_of_all_stay_under_the_ceiling():
     for slug in "abcd":
         world.resident(slug)
         assert world.r.books.reserved_bytes <= world.r.books.ceiling.bytes == 10 * GIB
+
+
+def test_a_closing_fence_stands_until_quit_when_the_last_answer_under_it_ends():
+    world = world_with("a", "b", sizes=8.0)
+    world.resident("a")
+    world.gateway_words["a"] = {"unfinished": 1}
+    world.gateway_words["b"] = {"oldest_wait_since_ns": int(world.now * NS)}
+    world.want("b", high=1)
+    world.tick(2)
+    row = world.r.rows["a"]
+    assert row.is_closing
+    world.gateway_words["a"] = {}
+    world.tick()
+    assert row.is_fenced and row.stop is not None
+    world.gateway_says(messages.Fenced, "a")
+    assert world.said_to(row.peer, messages.Quit)
+
+
+def test_an_operators_wish_keeps_its_empty_process_from_being_taken_at_once():
+    world = world_with("a", sizes=1.0)
+    world.press(0.87)
+    world.hello("a")
+    world.settle("a")
+    world.beating.add("a")
+    world.tick()
+    assert not world.fences_said()

@@ -20,7 +20,7 @@ from workers.protocol import Sampling
 
 MIB = 2**20
 RUNTIME_BYTES = 100 * MIB  # of the share, and not MLX's: nothing here takes it
-RESERVE_BYTES = 8 * MIB
+RESERVE_BYTES = {"1m": 6 * MIB, "26m": 8 * MIB}  # about what the warm-up finds that a step takes
 LAYERS = {"1m": [LayerKv(512)] * 4, "26m": [LayerKv(2048)] * 8}  # heads x width x 4 bytes, keys and values
 CONTEXT_TOKENS = 4096
 
@@ -39,7 +39,7 @@ def share_for(size: str, rows: int, longest: int, batch_max: int = 8, row_tokens
     mx.clear_cache()
     with loaded(size) as engine:
         weights_bytes = engine.memory().active_bytes
-    share_bytes = RUNTIME_BYTES + weights_bytes + KvRoom(LAYERS[size]).needs_bytes(rows, longest) + RESERVE_BYTES
+    share_bytes = RUNTIME_BYTES + weights_bytes + KvRoom(LAYERS[size]).needs_bytes(rows, longest) + RESERVE_BYTES[size]
     return LoadPlan(share_bytes, RUNTIME_BYTES, batch_max, CONTEXT_TOKENS, row_tokens)
 
 
@@ -50,7 +50,7 @@ def job(number: int, prompt_tokens: int, max_tokens: int = 0, **sampling) -> Eng
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("size", "prompts", "answer"), [
-    ("1m", [900, 300, 880, 256, 900, 870, 255, 890], 40), ("26m", [120, 30, 110, 64, 118, 100, 40, 90], 8)])
+    ("1m", [400, 100, 380, 256, 390, 370, 255, 60], 40), ("26m", [60, 20, 50, 30, 58, 16, 40, 45], 6)])
 def test_eight_long_jobs_stay_under_a_tight_share_and_say_what_they_would_without_one(size, prompts, answer):
     jobs = [job(number, tokens, answer) for number, tokens in enumerate(prompts)]
     with loaded(size) as free:
@@ -75,8 +75,8 @@ def test_eight_long_jobs_stay_under_a_tight_share_and_say_what_they_would_withou
 
 @pytest.fixture(scope="module")
 def tight():
-    """Room for two rows of 1,000 tokens."""
-    with loaded("1m", share_for("1m", 2, 1000, row_tokens=300)) as engine:
+    """Room for two rows of 500 tokens."""
+    with loaded("1m", share_for("1m", 2, 500, row_tokens=300)) as engine:
         yield engine
 
 
@@ -92,8 +92,8 @@ def speaking(engine: EngineInThread, transcript: Transcript, count: int) -> set[
 
 def test_a_job_that_does_not_fit_beside_the_running_ones_waits_and_joins_when_it_does(tight):
     transcript = Transcript()
-    tight.add(job(1, 500, 500))
-    tight.add(job(2, 20, 2000))  # alone it fits
+    tight.add(job(1, 200, 300))
+    tight.add(job(2, 20, 1000))  # alone it fits
     tight.add(job(3, 20, 5))  # fits beside the first, and yet does not overtake
     assert tight.active == 3
     while (1, 1) not in transcript.answers:
@@ -111,32 +111,32 @@ def test_a_job_that_does_not_fit_beside_the_running_ones_waits_and_joins_when_it
 
 def test_a_waiting_job_can_be_removed_and_its_key_used_again(tight):
     transcript = Transcript()
-    tight.add(job(1, 500, 400))
-    tight.add(job(2, 20, 2000))
+    tight.add(job(1, 450, 50))
+    tight.add(job(2, 20, 1000))
     steps(tight, 1, transcript)
     tight.remove((2, 1))
     tight.add(job(2, 20, 5))
     run(tight, transcript=transcript)
-    assert len(transcript[2].ids) == 5 and len(transcript[1].ids) == 400
+    assert len(transcript[2].ids) == 5 and len(transcript[1].ids) == 50
 
 
 def test_an_answer_of_no_given_length_gets_what_a_planned_row_has_left(tight):
-    transcript = run(tight, job(1, 40), job(2, 299), job(3, 20, 3000, temperature=1.0, seed=1))
+    transcript = run(tight, job(1, 40), job(2, 299))
     assert (len(transcript[1].ids), len(transcript[2].ids)) == (300 - 40, ANSWER_MIN_TOKENS)
     assert transcript[1].end.reason == "length"
-    assert len(transcript[3].ids) == tight.facts.context_length - 20, "cut to the longest that fits alone"
 
 
 def test_the_context_is_what_fits_alone_and_a_longer_prompt_hears_why(tight):
     longest = tight.facts.context_length
-    assert 1500 < longest < CONTEXT_TOKENS
+    assert 1000 < longest < 2500
     with pytest.raises(JobRefused) as refused:
         tight.add(job(1, longest))
     assert refused.value.code == "context_length_exceeded"
-    for part in (f"has {longest} tokens", f"holds {longest}", f"{longest + 1} tokens need", "the share of", "memory_gb"):
+    for part in (f"has {longest} tokens", f"holds {longest}", f"{longest + 1} tokens need", "share of", "memory_gb"):
         assert part in refused.value.message
     assert tight.active == 0
-    assert len(run(tight, job(1, longest - 1))[1].ids) == 1
+    answer = run(tight, job(1, longest - 3, 100))[1]
+    assert (len(answer.ids), answer.end.reason) == (3, "length"), "an answer is cut to the longest that fits alone"
 
 
 def test_a_planned_context_and_batch_are_kept_to():

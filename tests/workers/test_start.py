@@ -1,0 +1,92 @@
+"""workers/start.py and the first lines of workers/__main__.py: what ends a worker before it has said anything."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from control.config import load_config
+from control.home import home_from_env
+from control.table import TableRefused
+from workers import start
+from workers.start import close_environment, expected_parent, find_model, make_engine, wait_for_table
+from workers.stop_signals import StopSignals
+
+ROOT = Path(__file__).parents[2]
+CONFIG = '[models.echo-one]\nengine = "echo"\nbatch_size = 3\ncontext_length = 77\n'
+
+TERM_WHILE_IMPORTING = """
+import os, runpy, signal, sys
+
+class Watch:
+    def find_spec(self, name, path, target=None):
+        if name == "workers.start":  # the first import of any weight: as early as TERM can come
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Watch())
+sys.argv = ["workers", "echo-one"]
+runpy.run_module("workers", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def env(tmp_path):
+    config = tmp_path / "warden.toml"
+    config.write_text(CONFIG)
+    return {"WARDEN_CONFIG": str(config), "WARDEN_HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT)}
+
+
+def test_a_term_that_comes_before_anything_is_imported_is_not_lost(env):
+    """There is no table, and nobody makes one: without TERM it would wait for TABLE_WITHIN_S and end with 2."""
+    done = subprocess.run([sys.executable, "-c", TERM_WHILE_IMPORTING], env=env, cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_stop_signals_are_noted_and_wake_whoever_sleeps():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    stop, woken = StopSignals().install(), []
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+        stop.wake = lambda: woken.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert woken
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_nobody_waits_for_a_table_once_told_to_leave(tmp_path, monkeypatch):
+    stop = StopSignals()
+    stop.asked = True
+    assert wait_for_table(tmp_path / "table", stop) is None
+    monkeypatch.setattr(start, "TABLE_WITHIN_S", 0.0)
+    with pytest.raises(TableRefused):
+        wait_for_table(tmp_path / "table", StopSignals())
+
+
+def test_an_engine_is_what_the_configuration_says(env):
+    config = load_config(env, ROOT)
+    engine = make_engine(find_model(config, "echo-one"))
+    assert (type(engine).__name__, engine.batch_max) == ("EchoEngine", 3)
+    assert engine.load(lambda progress: None).context_length == 77
+
+
+def test_the_environment_can_make_no_library_run_foreign_code():
+    env = {"HF_HUB_TRUST_REMOTE_CODE": "1", "MLXLM_USE_MODELSCOPE": "1", "PATH": "/bin"}
+    close_environment(env)
+    assert env == {"PATH": "/bin", "HF_HUB_OFFLINE": "1"}
+
+
+def test_whose_child_it_is(tmp_path):
+    home = home_from_env({"WARDEN_HOME": str(tmp_path)})
+    assert expected_parent(home, {}) == os.getppid()
+    assert expected_parent(home, {"SUPERVISOR_ENABLED": "1"}) == 0
+    home.supervisor_pidfile.parent.mkdir(parents=True)
+    home.supervisor_pidfile.write_text("4711\n")
+    assert expected_parent(home, {"SUPERVISOR_ENABLED": "1"}) == 4711
