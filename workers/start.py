@@ -102,9 +102,9 @@ def make_engine(model: ModelConfig) -> Engine:
     return MlxEngine(str(model.path), batch_max=model.batch_size, context_length=model.context_length)
 
 
-def wait_for_table(path: Path, stop: StopSignals) -> Table | None:
-    """None: told to leave before there was one. Raises: TableRefused after TABLE_WITHIN_S without a right one."""
-    deadline = time.monotonic() + TABLE_WITHIN_S
+def wait_for_table(path: Path, stop: StopSignals, within_s: float = TABLE_WITHIN_S) -> Table | None:
+    """None: told to leave before there was one. Raises: TableRefused after `within_s` without a right one."""
+    deadline = time.monotonic() + within_s
     while not stop.asked:
         try:
             return Table.open(path)

@@ -1,26 +1,14 @@
 """Real stacks for tests: `make_stack` for one of the test's own, `stack` one with a real model for reading tests."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests.support.live_stack import LiveStack
 from tests.support.models import model_path
+from tests.support.stack_fixtures import make_stack
 
-
-@pytest.fixture
-def make_stack(tmp_path: Path) -> Iterator[Callable[..., LiveStack]]:
-    """`make_stack(settings, name="a")` -> a LiveStack, not yet up. Ended with the test; logs are shown if it failed."""
-    stacks: list[LiveStack] = []
-
-    def make(settings: str, name: str = "a") -> LiveStack:
-        stacks.append(LiveStack(tmp_path / name, settings))
-        return stacks[-1]
-
-    yield make
-    for stack in stacks:
-        stack.end()
+__all__ = ["make_stack", "stack"]
 
 
 @pytest.fixture(scope="session")

@@ -1,23 +1,41 @@
-"""A real stack in a temporary home, started by `warden up`, and the ways in which tests look at it and hurt it."""
+"""A real stack in a temporary home, started by `warden up`, and the ways in which tests look at it and hurt it.
+
+The pressure of memory is what `press` said last, at first NORMAL_PRESSURE: how short of memory the machine is that runs
+the tests changes nothing. Failpoints can be armed in every process (`control/failpoints.py` says what they are).
+"""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from control.home import Home
+from control.states import Phase
 from control.supervisord import Supervisord
-from control.table import GatewayWords, Row, Table, TableRefused
+from control.table import ControlWords, GatewayWords, Row, Table, TableRefused
 from gateway.cli.processes import processes_of
 from gateway.client import BlockingClient
+from tests.support import armed
 from tests.support.supervisor_home import ROOT, free_port, wait_until
 
 COMMAND_MAX_S = 90
+NORMAL_PRESSURE = 0.3
+
+
+class Reply(NamedTuple):
+    """An answer over HTTP. `status` 0: nobody answers on the port. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict
 
 
 class LiveStack:
@@ -29,10 +47,15 @@ class LiveStack:
         self.home = str(self.home_path)  # what WARDEN_HOME is set to
         self.config_file = folder / "warden.toml"
         self.config_file.write_text(settings)
+        self.failpoints, self._pressure = folder / "failpoints", folder / "pressure"
+        self.failpoints.mkdir(exist_ok=True)
+        self.press(NORMAL_PRESSURE)
         self.env = {key: value for key, value in os.environ.items() if not key.startswith(("WARDEN_", "OLLAMA_"))} | {
             "WARDEN_HOME": self.home,
             "WARDEN_CONFIG": str(self.config_file),
             "WARDEN_PORT": str(free_port()),
+            "WARDEN_PRESSURE_FILE": str(self._pressure),
+            "WARDEN_FAILPOINTS": str(self.failpoints),
             "PYTHONPATH": str(ROOT),
         }
         self.paths = Home(self.home_path)
@@ -98,6 +121,25 @@ class LiveStack:
         with closing(Table.open(self.paths.table)) as table:
             return table.read(GatewayWords)
 
+    def control_words(self) -> ControlWords:
+        with closing(Table.open(self.paths.table)) as table:
+            return table.read(ControlWords)
+
+    def phase(self, slug: str) -> Phase | None:
+        """The effective one now; None: not known."""
+        row = self.row(slug)
+        return row.phase(time.monotonic_ns()) if row else None
+
+    def wait_phase(self, slug: str, *phases: Phase, deadline_s: float = 20.0) -> None:
+        wanted = " or ".join(phase.name for phase in phases)
+        wait_until(f"{slug} to be {wanted}", lambda: self.phase(slug) in phases, deadline_s)
+
+    def journal(self, event: str, process: str = "control", **fields: object) -> list[dict]:
+        """The lines of a process's journal about `event` with these fields, in order."""
+        lines = (self.paths.logs / f"{process}.log").read_text().splitlines()
+        told = [json.loads(line) for line in lines if line.startswith("{") and f'"{event}"' in line]
+        return [each for each in told if each["event"] == event and fields.items() <= each.items()]
+
     def pid_of(self, program: str) -> int:
         """The live process of a program, 0 if there is none."""
         fact = self.supervisord.processes()[program]
@@ -112,20 +154,28 @@ class LiveStack:
         return self.send(urllib.request.Request(self.url + path, headers=headers), timeout_s)
 
     def post(self, path: str, body: dict, timeout_s: float = 60.0, **headers: str) -> tuple[int, dict]:
-        data = json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **headers})
-        return self.send(request, timeout_s)
+        reply = self.ask_http(path, body, timeout_s, **headers)
+        return reply.status, reply.body
+
+    def ask_http(self, path: str, body: dict, timeout_s: float = 60.0, **headers: str) -> Reply:
+        """POST `body`; `X_Name=value` becomes the header X-Name."""
+        sent = {"Content-Type": "application/json"} | {key.replace("_", "-"): text for key, text in headers.items()}
+        return self.exchange(urllib.request.Request(self.url + path, json.dumps(body).encode(), sent), timeout_s)
 
     def send(self, request: urllib.request.Request, timeout_s: float) -> tuple[int, dict]:
         """Status and JSON body, of errors too. Status 0: nobody answers on the port."""
+        reply = self.exchange(request, timeout_s)
+        return reply.status, reply.body
+
+    def exchange(self, request: urllib.request.Request, timeout_s: float) -> Reply:
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-                return answer.status, json.loads(answer.read() or b"{}")
+                return Reply(answer.status, _lower(answer.headers), json.loads(answer.read() or b"{}"))
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.loads(error.read() or b"{}")
+                return Reply(error.code, _lower(error.headers), json.loads(error.read() or b"{}"))
         except (urllib.error.URLError, ConnectionError):
-            return 0, {}
+            return Reply(0, {}, {})
 
     # -- hurting
 
@@ -136,5 +186,37 @@ class LiveStack:
         os.kill(pid, number)
         return pid
 
+    def press(self, used: float) -> None:
+        """From now on memory is used so far, 0..1."""
+        scratch = self._pressure.with_suffix(".new")
+        scratch.write_text(str(used))
+        os.rename(scratch, self._pressure)
+
+    def arm(self, name: str, action: str) -> None:
+        """The next process that passes this failpoint is killed, stopped or made to fail there."""
+        armed.arm(self.failpoints, name, action)
+
+    def wait_acted(self, name: str) -> None:
+        wait_until(f"somebody at {name}", lambda: armed.has_acted(self.failpoints, name))
+
+    @contextmanager
+    def frozen(self, program: str) -> Iterator[int]:
+        """Its process stands still meanwhile (SIGSTOP, SIGCONT); gives its pid."""
+        pid = self.kill(program, signal.SIGSTOP)
+        try:
+            yield pid
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def load(self, *slugs: str) -> None:
+        """Loads them, one after the other."""
+        with self.client() as client:
+            for slug in slugs:
+                client.load(slug)
+
     def wait_ready(self) -> None:
         wait_until("readiness", lambda: self.get("/readyz")[0] == 200)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): text for name, text in headers.items()}

@@ -11,7 +11,6 @@ import pytest
 from control.config import load_config
 from control.home import home_from_env
 from control.table import TableRefused
-from workers import start
 from workers.start import close_environment, expected_parent, find_model, make_engine, wait_for_table
 from workers.stop_signals import StopSignals
 
@@ -61,13 +60,12 @@ def test_stop_signals_are_noted_and_wake_whoever_sleeps():
             signal.signal(number, handler)
 
 
-def test_nobody_waits_for_a_table_once_told_to_leave(tmp_path, monkeypatch):
+def test_nobody_waits_for_a_table_once_told_to_leave(tmp_path):
     stop = StopSignals()
     stop.asked = True
     assert wait_for_table(tmp_path / "table", stop) is None
-    monkeypatch.setattr(start, "TABLE_WITHIN_S", 0.0)
     with pytest.raises(TableRefused):
-        wait_for_table(tmp_path / "table", StopSignals())
+        wait_for_table(tmp_path / "table", StopSignals(), within_s=0.0)
 
 
 def test_an_engine_is_what_the_configuration_says(env):

@@ -1,0 +1,136 @@
+"""What a client got, word for word: one answer read in the background, and callers who ask again and again.
+
+What is asserted of an answer is asserted of its transcript, because that is what people see: every token of the echo
+engine is there (`t0 t1 t2 ..`, ids 0, 1, 2 ..), in order, and one terminal event ends it.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gateway.client import GatewayError
+from gateway.protocol import TERMINAL, Accepted, Done, Started, Tokens
+from tests.support.live_stack import LiveStack
+from tests.support.supervisor_home import wait_until
+
+END_WITHIN_S = 60.0
+
+
+class Transcript:
+    """One request, asked at once in a thread of its own. `fields` are those of `BlockingClient.generate`."""
+
+    def __init__(self, stack: LiveStack, model: str, prompt: str, **fields: object) -> None:
+        self.events: list = []
+        self.error: GatewayError | None = None
+        self._stack, self._fields = stack, {"model": model, "prompt": prompt, **fields}
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            with self._stack.client() as client:
+                for event in client.generate(**self._fields):
+                    self.events.append(event)
+        except GatewayError as error:
+            self.error = error
+
+    def of(self, kind: type) -> list:
+        return [event for event in list(self.events) if isinstance(event, kind)]
+
+    @property
+    def ids(self) -> list[int]:
+        return [number for event in self.of(Tokens) for number in event.ids]
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def wait_accepted(self) -> "Transcript":
+        wait_until("the request to be accepted", lambda: self.of(Accepted) or self.ended)
+        return self
+
+    def wait_tokens(self, count: int = 1) -> "Transcript":
+        """Until so many tokens came; fails if the answer ends before."""
+        wait_until(f"{count} tokens", lambda: len(self.ids) >= count or self.ended, END_WITHIN_S)
+        assert len(self.ids) >= count, f"it ended after {len(self.ids)} tokens: {self.error}"
+        return self
+
+    def wait_end(self) -> "Transcript":
+        self._thread.join(END_WITHIN_S)
+        assert self.ended, f"no end after {len(self.ids)} tokens{self._stack.logs()}"
+        return self
+
+    def check_whole(self, count: int) -> Done:
+        """It ends with all of its `count` tokens. Returns its terminal event."""
+        self.wait_end()
+        assert self.error is None, f"{self.error!r}{self._stack.logs()}"
+        return check_whole(self.events, count)
+
+    def check_error(self, *codes: str) -> GatewayError:
+        """It ends with one of these errors, and what came before it is the beginning of the answer."""
+        self.wait_end()
+        assert self.error is not None and self.error.code in codes, f"{self.error!r}{self._stack.logs()}"
+        assert not self.of(Done) and self.ids == list(range(len(self.ids)))
+        return self.error
+
+
+def check_whole(events: list, count: int) -> Done:
+    """The tokens 0 .. count-1 of the echo engine, each once and in order, then the one terminal event."""
+    tokens = [event for event in events if isinstance(event, Tokens)]
+    ids = [number for event in tokens for number in event.ids]
+    assert ids == list(range(count)), f"{count} tokens were asked for: {ids}"
+    assert [event.position for event in tokens if event.ids] == [event.ids[0] for event in tokens if event.ids]
+    assert "".join(event.text for event in tokens) == " ".join(f"t{number}" for number in range(count))
+    assert [event for event in events if isinstance(event, TERMINAL)] == events[-1:], "one end, and nothing after it"
+    assert isinstance(events[-1], Done) and events[-1].usage.completion_tokens == count
+    return events[-1]
+
+
+class Caller(threading.Thread):
+    """Asks the `models` in turn for `count` tokens, again and again until told to stop; keeps every answer."""
+
+    def __init__(self, stack: LiveStack, models: tuple[str, ...], count: int, rate_per_s: int = 0) -> None:
+        super().__init__(daemon=True)
+        self.answers: list[tuple[str, list]] = []
+        self.errors: list[GatewayError] = []
+        self.stopping = threading.Event()
+        self.count = count
+        self._stack, self._models = stack, models
+        self._prompt = f"#tokens={count} #rate={rate_per_s}"
+
+    def run(self) -> None:
+        with self._stack.client() as client:
+            while not self.stopping.is_set():
+                for model in self._models:
+                    try:
+                        self.answers.append((model, list(client.generate(model=model, prompt=self._prompt))))
+                    except GatewayError as error:
+                        self.errors.append(error)
+                        self.stopping.set()
+                        return
+
+    def answered(self, model: str) -> int:
+        return sum(name == model for name, _ in list(self.answers))
+
+
+@contextmanager
+def calling(*callers: Caller) -> Iterator[None]:
+    """They ask meanwhile; then each of their answers is looked at."""
+    for caller in callers:
+        caller.start()
+    try:
+        yield
+    finally:
+        for caller in callers:
+            caller.stopping.set()
+        for caller in callers:
+            caller.join(END_WITHIN_S)
+    for caller in callers:
+        assert not caller.is_alive() and not caller.errors, f"{caller.errors}{caller._stack.logs()}"
+        for _, events in caller.answers:
+            check_whole(events, caller.count)
+
+
+def starts_told(transcript: Transcript) -> list[int]:
+    """The attempts whose begin the caller was told of."""
+    return [event.attempt for event in transcript.of(Started)]
