@@ -64,11 +64,12 @@ def faults_of(seen: Seen) -> list[str]:
     """What speaks against the stack, or against the run; nothing: it has shown what it was to show."""
     counted = len(seen.counted)
     faults = [
-        (seen.losses > 0, f"{seen.losses} answers were lost and no SIGKILL of ours explains it"),
+        (seen.losses > 0, f"{seen.losses} times an answer was lost, and no SIGKILL of ours explains it"),
         (seen.clients.ended != seen.clients.sent, f"{seen.clients.sent - seen.clients.ended} requests have no end"),
         (seen.lost_to_eviction is None, "the gateway did not say how many answers it lost to evictions"),
-        (bool(seen.lost_to_eviction), f"the gateway itself counts {seen.lost_to_eviction} answers lost to evictions"),
-        (not seen.refusals["gateway"], "the gateway refused no order, so nothing was put to the test"),
+        (bool(seen.lost_to_eviction), f"the gateway itself counts {seen.lost_to_eviction} lost to evictions"),
+        (not seen.refusals["gateway"] and "gate" not in seen.without,
+         "the gateway refused no order, so nothing was put to the test"),
         (counted < seen.wanted, f"only {counted} of {seen.wanted} evictions happened"),
     ]
     return [text for holds, text in faults if holds]

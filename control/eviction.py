@@ -32,7 +32,8 @@ Who of them does go
 
 Besides
 12. WARN: what is EMPTY or idle goes, if nobody waits for it, but for the most useful idle model (the last by 9). Grace
-   and residency hold. CRITICAL and EMERGENCY: everything EMPTY or idle goes. Pressure never closes a busy model.
+   and residency hold. CRITICAL and EMERGENCY: everything EMPTY or idle goes, but for a model that HIGH work waits for:
+   that is begun at any level, so it is about to be dispatched. Pressure never closes a busy model.
 13. An idle model that nobody waits for goes when its keep-alive is over.
 
 Terminates nothing: readings are old when they are acted on, so a choice is a wish, and `control/three_keys.py` asks
@@ -193,6 +194,8 @@ def spared_from_pressure(resident: Resident, most_useful: str, rules: Rules, lev
             why = f"{sum(resident.waiting)} wait for it"
         elif resident.slug == most_useful:
             why = "the most useful of the idle ones"
+    elif not why and resident.phase is Phase.READY and resident.highest_waiting == Priority.HIGH:
+        why = f"{resident.waiting[Priority.HIGH]} of class HIGH wait for it"
     if why:
         return Spared(resident.slug, why, inf)
     if resident.phase is Phase.EMPTY:

@@ -84,9 +84,9 @@ class Evictor:
         return max(words.unfinished, worker.active)
 
     def _keep_until(self, row: RowState, words: RowGateway | None) -> float:
+        if row.unload_asked_at > (words.last_dispatch_ns / NS if words else 0.0):
+            return row.unload_asked_at  # the end of an answer that was in flight then is no new use
         last_used = used_at(words)
-        if row.unload_asked_at > last_used:
-            return row.unload_asked_at
         model, config = self.r.models[row.slug], self.r.config
         word = words.keep_alive_ms if words else 0
         asked_s = None if not word else inf if word == FOREVER else (word - 1) / 1000
@@ -102,10 +102,9 @@ class Evictor:
 
     # -- decisions carried out -------------------------------------------------------------------------------
 
-    def make_room(self, demand: Demand, residents: list[Resident], now: float) -> int:
+    def make_room(self, demand: Demand, free_bytes: int, residents: list[Resident], now: float) -> int:
         """Somebody wants a model that does not fit. Returns what others may be given meanwhile, in bytes."""
-        outcome = eviction.choose_for_demand(demand, self.r.books.free_bytes(), residents, self.rules,
-                                             self.r.books.level, now)
+        outcome = eviction.choose_for_demand(demand, free_bytes, residents, self.rules, self.r.books.level, now)
         row, room = self.r.rows[demand.slug], f"{messages.WAITS_FOR_ROOM}: "
         if isinstance(outcome, Evict):
             self._begin(outcome, f"{demand.slug} needs room", now)

@@ -36,13 +36,13 @@ class Loader:
     def act(self, now: float) -> None:
         """The one next thing: start, load or make room."""
         residents = self.r.evictor.residents(now)
-        rows = [self._facts(row, residents) for row in self.r.rows.values()]
         books = self.r.books
         room = Room(books.free_bytes(), books.level, books.preload_allowed)
+        rows = [self._facts(row, residents, room.free_bytes) for row in self.r.rows.values()]
         choice = load_choice.choose_next(rows, self.r.config.prewarm, room)
         if isinstance(choice, MakeRoom):
             demand = eviction.Demand(choice.slug, choice.bytes, choice.priority, choice.since)
-            beside_bytes = self.r.evictor.make_room(demand, residents, now)
+            beside_bytes = self.r.evictor.make_room(demand, room.free_bytes, residents, now)
             choice = load_choice.choose_beside(rows, choice.slug, room, beside_bytes)
         else:
             self.r.evictor.end_closings(set(), now)
@@ -60,12 +60,12 @@ class Loader:
             limit = f"{self.r.config.memory_critical_percent:g} %"
             self.r.explain(self.r.rows[facts.slug], f"{messages.WAITS_FOR_ROOM}: {used}{limit}", now)
 
-    def _facts(self, row: RowState, residents: list[Resident]) -> Facts:
+    def _facts(self, row: RowState, residents: list[Resident], free_bytes: int) -> Facts:
         words = self.r.effects.read_gateway(row.index)
         needs_bytes = max(0, row.need_bytes - row.share_bytes)
         # Whether an operator stopped it is not known until supervisord was asked after its end (STOPPED is a hold).
         settled = row.phase is not Phase.DOWN or row.ended_at < self.r.processes.read_at
-        most = eviction.most_room(row.slug, self.r.books.free_bytes(), residents)
+        most = eviction.most_room(row.slug, free_bytes, residents)
         return Facts(
             slug=row.slug,
             phase=row.effective if settled and row.stop is None else Phase.STOPPING,

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import msgspec
 import zmq
@@ -47,6 +48,7 @@ ENDING_TICK_S = 0.01  # while a process is on its way out: somebody waits for it
 FLOOR_STEP_NS = 1_000_000  # incarnations and fences begin at the wall clock in ms, which no stack can outrun
 FRAMES_PER_TURN_MAX = 256
 NS = 1_000_000_000
+K = TypeVar("K")
 
 
 class TableLost(Exception):
@@ -70,6 +72,7 @@ class Loop:
         self._bell, self._bell_push = socket.socketpair()
         self._bell.setblocking(False)
         self._bell_push.setblocking(False)
+        self._read: dict[tuple[type, int | None], object] = {}
         self._reasons: dict[str, RowReason] = {}
         self._warned: ControlWarning | None = None
         self._disk = Disk(config, home.profiles, note)
@@ -114,13 +117,19 @@ class Loop:
             reason.flush()
 
     def read_gateway(self, index: int) -> RowGateway | None:
-        gateway, words = self._table.read(GatewayWords), self._table.read(RowGateway, index)
+        gateway, words = self._read_once(GatewayWords), self._read_once(RowGateway, index)
         if gateway is None or words is None or words.epoch != gateway.epoch:
             return None
         return words if is_fresh(gateway.heartbeat_ns, time.monotonic_ns()) else None
 
     def read_worker(self, index: int) -> RowWorker | None:
-        return self._table.read(RowWorker, index)
+        return self._read_once(RowWorker, index)
+
+    def _read_once(self, kind: type[K], index: int | None = None) -> K | None:
+        """A record is read once for each frame and each tick: several parts look at it in that same moment."""
+        if (kind, index) not in self._read:
+            self._read[kind, index] = self._table.read(kind, index)
+        return self._read[kind, index]
 
     def is_alive(self, pid: int, start_time_us: int) -> bool:
         return is_alive(pid, start_time_us)
@@ -167,6 +176,7 @@ class Loop:
             poller.poll(int((ENDING_TICK_S if self.reconciler.somebody_leaves else TICK_S) * 1000))
             now = time.monotonic()
             self._read_frames(now)
+            self._read.clear()
             with suppress(BlockingIOError):
                 self._bell.recv(4096)
             for value in self._supervisord.take():
@@ -190,6 +200,7 @@ class Loop:
                 self.note("malformed_frame", problem=str(problem))
                 continue
             if len(parts) == 2:
+                self._read.clear()  # what a frame reports was written before
                 self.reconciler.on_frame(parts[0], message, now)
 
     def close(self) -> None:

@@ -125,6 +125,6 @@ class ProcessWatch:
             return
         if words is not None and words.incarnation == row.incarnation and words.finished:
             row.crashes.clear()  # it could do its work: whatever killed it, it does not crash by itself
-        doing = Phase(last).name.lower() if last in WORKER_PHASES else "starting"
+        doing = "loading" if row.loading else Phase(last).name.lower() if last in WORKER_PHASES else "starting"
         what = row.last_error or f"its process died while {doing}"
         self._crash(row, f"stalled and was stopped: {row.reason}" if row.stalled_at is not None else what, now)

@@ -19,12 +19,12 @@ Pure: facts and `now` come in, nothing is touched.
 from dataclasses import dataclass
 
 from control.states import PROCESS_ENDED, Phase
-from control.table import RowControl
+from control.table import RowControl, RowWorker
 from workers import protocol as jobs
 
 HEARD_WITHIN_S = 3.0
 HAS_LEFT = PROCESS_ENDED | {Phase.LEAK_SUSPECTED}
-TO_MAKE_ROOM = (Phase.STOPPING, Phase.VERIFY_FREE, Phase.DOWN, Phase.LEAK_SUSPECTED)  # a crash leads to none of these
+TO_MAKE_ROOM = (Phase.STOPPING, Phase.VERIFY_FREE, Phase.LEAK_SUSPECTED)  # nothing but an eviction leads to these
 
 
 @dataclass(slots=True)
@@ -41,7 +41,8 @@ class WorkerSeen:
     load_ms: int
     epoch_known: int
     heard_at: float
-    evictions: int = 0  # of its row when it was first heard
+    evictions: int = 0  # these two: of its row when it was first heard
+    fence: int = 0
     suspect: bool = False  # owes an ACCEPT; cleared by the next frame that proves it reads its jobs
 
 
@@ -57,11 +58,12 @@ class Gates:
         self.by_slug: dict[str, WorkerSeen] = {}
         self.by_identity: dict[bytes, WorkerSeen] = {}
 
-    def on_hello(self, identity: bytes, hello: jobs.Hello, now: float, evictions: int = 0) -> WorkerSeen | None:
+    def on_hello(self, identity: bytes, hello: jobs.Hello, now: float,
+                 row: RowControl | None = None) -> WorkerSeen | None:
         """Take a hello in. Returns the worker it replaces (its jobs are lost), or None.
 
         A hello of an older incarnation than the one known is ignored: that process is dead or about to be.
-        `evictions` is how many the row counts now.
+        `row` is control's word about it now.
         """
         known = self.by_slug.get(hello.slug)
         if known is not None and hello.incarnation < known.incarnation:
@@ -81,8 +83,10 @@ class Gates:
             hello.load_ms,
             hello.epoch_known,
             now,
-            known.evictions if known is not None and replaced is None else evictions,
         )
+        first = known if known is not None and replaced is None else None
+        worker.evictions = first.evictions if first else row.evictions if row else 0
+        worker.fence = first.fence if first else row.fence_id if row else 0
         self.by_slug[hello.slug] = self.by_identity[identity] = worker
         return replaced
 
@@ -100,12 +104,20 @@ class Gates:
             return False
         return row.incarnation >= worker.incarnation or now - worker.heard_at > 2 * HEARD_WITHIN_S
 
-    def was_evicted(self, worker: WorkerSeen, row: RowControl | None) -> bool:
-        """Did the worker, which is gone, leave to make room? Else it crashed, drained, or nobody knows."""
-        if row is None or worker.phase == Phase.DRAINING:
+    def was_evicted(self, worker: WorkerSeen, row: RowControl | None, words: RowWorker | None) -> bool:
+        """Did the worker, which is gone, leave to make room? `words` is the last that a worker of its row wrote.
+
+        The control process that saw it go says so. One that came later finds a row that is DOWN; then the worker's own
+        word tells whether it left by itself, and a fence put since it came, that it was asked to.
+        """
+        if row is None:
             return False
-        same = row.incarnation == worker.incarnation
-        return row.evictions > worker.evictions or (same and row.phase in TO_MAKE_ROOM)
+        if row.evictions > worker.evictions:
+            return True
+        if row.incarnation != worker.incarnation or row.phase != Phase.DOWN:
+            return row.incarnation == worker.incarnation and row.phase in TO_MAKE_ROOM
+        left = words is not None and words.incarnation == worker.incarnation and words.phase == Phase.DRAINING
+        return left and row.fence_id > worker.fence
 
     def why_shut(self, slug: str, row: RowControl | None, now: float) -> str:
         """The first of the numbered reasons that shuts this gate; "" if it is open."""

@@ -65,7 +65,7 @@ class WorkerSide:
         known, row = self.d.gates.by_slug.get(hello.slug), self.d.effects.read_row(hello.slug)
         if known is None or hello.incarnation > known.incarnation:
             self.d.counters.on_new_worker(hello.slug)
-        replaced = self.d.gates.on_hello(identity, hello, now, row.evictions if row is not None else 0)
+        replaced = self.d.gates.on_hello(identity, hello, now, row)
         if replaced is not None:
             self.on_lost(replaced, "another incarnation took its row", now)
         if hello.epoch_known != self.d.epoch:
@@ -136,7 +136,8 @@ class WorkerSide:
         self.d.gates.forget(worker)
         self.d.shut_gate(worker.slug)
         held = [r for r in self.d.requests.values() if r.worker == worker.identity]
-        evicted = self.d.gates.was_evicted(worker, self.d.effects.read_row(worker.slug))
+        evicted = self.d.gates.was_evicted(worker, self.d.effects.read_row(worker.slug),
+                                           self.d.effects.read_worker(worker.slug))
         self.d.counters.lost_to_eviction += len(held) if evicted else 0  # three keys were there to keep this at 0
         self.d.effects.note("worker_lost", model=worker.slug, incarnation=worker.incarnation, reason=reason,
                             jobs=len(held), evicted=evicted)

@@ -42,6 +42,14 @@ class Division(NamedTuple):
         """What MLX may take beside `held_bytes`; None: anything."""
         return max(0, model_bytes(self.plan) - held_bytes) if self.plan.share_bytes else None
 
+    def cache_bytes(self, reserved: Sequence[int]) -> int:
+        """How much of freed memory MLX may keep for later beside these rows: what they and the weights cannot need.
+
+        The reserve is part of it: between two steps nobody else uses it, and the next step takes it from there.
+        """
+        room_bytes = self.room.room_bytes or 0
+        return max(0, self.reserve_bytes + room_bytes - self.room.needs_bytes(len(reserved), max(reserved, default=0)))
+
     def why_too_long(self, tokens: int) -> str:
         """To be added to "the context holds so many"; "" if it holds no more without the share."""
         if not self.plan.share_bytes or self.context_length >= self.own_context:
@@ -64,6 +72,9 @@ def model_bytes(plan: LoadPlan) -> int:
 
 def clamp_limits(mx: Any, limit_bytes: int, device_bytes: int) -> None:
     """Keep this process to its part. After every BatchGenerator is made: making one wires the whole machine's set.
+
+    The memory limit bounds what is in use, the cache limit what is kept besides; their sum is kept to the share by
+    `Division.cache_bytes` as the batch changes, since not every allocator of MLX does that by itself.
 
     `device_bytes`: what the GPU is recommended to use, 0 without one. `limit_bytes` 0 changes nothing.
     """

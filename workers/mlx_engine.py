@@ -76,6 +76,7 @@ class MlxEngine:
         self._share: Division
         self._encoder: PromptEncoder
         self._new_detokenizer: Callable[[], Detokenizer]
+        self._reserved: list[int] = []  # by those that ran in the last step
         self._waiting: dict[JobKey, _Waiting] = {}  # in the order they came
         self._running: dict[int, _Running] = {}  # by the generator's uid
         self._uids: dict[JobKey, int] = {}
@@ -177,11 +178,18 @@ class MlxEngine:
 
     def _join(self) -> None:
         """Those at the front of the waiting that fit beside the running ones join them."""
+        import mlx.core as mx
+
         from workers.sampling import choose_penalties, choose_sampler
 
-        inside = [job.reserved_tokens for job in self._running.values()]
+        share, inside = self._share, [job.reserved_tokens for job in self._running.values()]
         waiting = list(self._waiting.values())
-        for each in waiting[: self._share.room.choose_joining(inside, [each.reserved_tokens for each in waiting])]:
+        joining = waiting[: share.room.choose_joining(inside, [each.reserved_tokens for each in waiting])]
+        reserved = inside + [each.reserved_tokens for each in joining]
+        if share.room.room_bytes is not None and reserved != self._reserved:
+            self._reserved = reserved
+            mx.set_cache_limit(share.cache_bytes(reserved))
+        for each in joining:
             job, tokens = each.job, each.tokens
             [uid] = self._generator.insert(
                 [tokens],

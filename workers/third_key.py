@@ -17,9 +17,10 @@ Pure. The state is the largest fence refused.
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from control.messages import Quit
+if TYPE_CHECKING:
+    from control.messages import Quit
 
 
 class Turn(Enum):
@@ -58,7 +59,7 @@ class ThirdKey:
         self.switched_off = switched_off
         self.refused_fence = 0
 
-    def decide_quit(self, order: Quit, incarnation: int, control_epoch: int, hands: Hands) -> Verdict:
+    def decide_quit(self, order: "Quit", incarnation: int, control_epoch: int, hands: Hands) -> Verdict:
         """`incarnation` is this worker's, `control_epoch` the newest that welcomed it (0: none of this table)."""
         if order.incarnation != incarnation or not incarnation:
             return Verdict(Turn.VOID, f"of incarnation {order.incarnation}; this is {incarnation}")

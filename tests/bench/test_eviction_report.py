@@ -33,7 +33,7 @@ def test_a_good_run():
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"judgement": Judgement([LOST], [])}, "1 answers were lost and no SIGKILL of ours explains it"),
+    ({"judgement": Judgement([LOST], [])}, "1 times an answer was lost, and no SIGKILL of ours explains it"),
     ({"clients": Clients(sent=100, ended=99, lost=1)}, "1 requests have no end"),
     ({"lost_to_eviction": 4}, "the gateway itself counts 4"),
     ({"lost_to_eviction": None}, "did not say"),
@@ -52,8 +52,8 @@ def test_losses_that_were_too_many_to_keep_are_not_explained():
 
 
 def test_without_a_key_losses_show_that_the_run_can_fail():
-    off = seen(without="gate,worker", judgement=Judgement([LOST], []))
-    assert verdict(off).startswith("LOST. With gate and worker switched off answers are lost: 1 answers")
+    off = seen(without="gate,worker", judgement=Judgement([LOST], []), refusals=Counter())
+    assert verdict(off).startswith("LOST. With gate and worker switched off answers are lost: 1 times")
     assert verdict(off).endswith("So this run can fail.")
     assert verdict(seen(without="gate")).startswith("GOOD. With gate switched off 2 evictions")
 

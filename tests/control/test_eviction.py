@@ -253,7 +253,8 @@ IDLE, UNUSED, YOUNG = model("idle", used=900.0), model("unused", used=800.0), mo
     (L.WARN, [model("e", P.EMPTY, waiting=(0, 0, 1))], None),  # it is about to be loaded
     (L.WARN, [IDLE, BUSY], None),
     (L.CRITICAL, [IDLE, UNUSED, USED, YOUNG, BUSY], ["young", "unused", "idle", "a"]),
-    (L.CRITICAL, [IDLE._replace(waiting=(1, 0, 0)), model("e", P.EMPTY, waiting=(1, 0, 0))], ["e", "idle"]),
+    (L.CRITICAL, [IDLE._replace(waiting=(0, 1, 1)), model("e", P.EMPTY, waiting=(1, 0, 0))], ["e", "idle"]),
+    (L.CRITICAL, [IDLE._replace(waiting=(1, 0, 0))], None),  # HIGH work is begun at any level: it is about to be used
     (L.EMERGENCY, [BUSY, model("l", P.LOADING)], None),
 ])
 def test_12_pressure(level, residents, result):

@@ -69,7 +69,7 @@ def test_unload_goes_through_the_keys_as_soon_as_it_is_idle():
     world.gateway_words["a"] = {"unfinished": 1}
     ask(world, "unload")
     assert told(world) == [(1, "", "a will be unloaded: 1 answer in flight")] and not world.fences_said()
-    world.gateway_words["a"] = {}
+    world.gateway_words["a"] = {"last_end_ns": int((world.now + 0.05) * 1e9)}  # the end of that answer is no new use
     world.tick()
     assert world.fences_said() == ["a"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from control.states import Phase
-from control.table import RowControl
+from control.table import RowControl, RowWorker
 from gateway.gate import HEARD_WITHIN_S, Gates
 from workers.protocol import Hello
 
@@ -74,22 +74,38 @@ def test_fences_are_ignored_only_when_a_bench_asks_for_it():
     assert gates.places("a", row(fence_id=2, fence_cleared=1), NOW) == 8
 
 
+def words(**changes) -> RowWorker:
+    return RowWorker(**dict.fromkeys(RowWorker._fields, 0) | {"incarnation": 3, "phase": Phase.READY} | changes)
+
+
+def is_evicted(facts: RowControl | None, said: RowWorker | None) -> bool:
+    gates = Gates(EPOCH)
+    gates.on_hello(b"w", hello(), NOW, row(evictions=5, fence_id=8))
+    gates.on_hello(b"w", hello(), NOW + 1, row(evictions=6, fence_id=9))  # said again: what counts is the first
+    return gates.was_evicted(gates.by_slug["a"], facts, said)
+
+
 @pytest.mark.parametrize("facts, evicted", [
-    (None, False),
-    (row(phase=Phase.VERIFY_FREE), True), (row(phase=Phase.DOWN), True), (row(phase=Phase.LEAK_SUSPECTED), True),
-    (row(phase=Phase.BACKOFF), False), (row(phase=Phase.QUARANTINED), False), (row(phase=Phase.HELD), False),
-    (row(phase=Phase.DOWN, incarnation=0), False),  # a table made anew
+    (None, False), (row(phase=Phase.VERIFY_FREE, evictions=5), True), (row(phase=Phase.LEAK_SUSPECTED), True),
+    (row(phase=Phase.BACKOFF, evictions=5), False), (row(phase=Phase.QUARANTINED), False),
+    (row(phase=Phase.HELD, evictions=5), False), (row(phase=Phase.VERIFY_FREE, incarnation=4), False),
     (row(phase=Phase.STARTING, evictions=6), True), (row(incarnation=4, evictions=6), True),
     (row(incarnation=4, evictions=5), False),
 ])
 def test_who_left_to_make_room(facts, evicted):
-    gates = Gates(EPOCH)
-    gates.on_hello(b"w", hello(), NOW, evictions=5)
-    gates.on_hello(b"w", hello(), NOW + 1, evictions=6)  # said again: what counts is the first
-    worker = gates.by_slug["a"]
-    assert gates.was_evicted(worker, facts) == evicted
-    worker.phase = Phase.DRAINING
-    assert not gates.was_evicted(worker, facts)
+    assert is_evicted(facts, words()) == evicted
+
+
+@pytest.mark.parametrize("facts, said, evicted", [
+    (row(phase=Phase.DOWN, fence_id=9), words(phase=Phase.DRAINING), True),
+    (row(phase=Phase.DOWN, fence_id=9), words(), False),  # killed
+    (row(phase=Phase.DOWN, fence_id=8), words(phase=Phase.DRAINING), False),  # drained
+    (row(phase=Phase.DOWN, fence_id=9), words(phase=Phase.DRAINING, incarnation=2), False),
+    (row(phase=Phase.DOWN, fence_id=9), None, False),
+    (row(phase=Phase.DOWN, incarnation=0), words(phase=Phase.DRAINING), False),  # a table made anew
+])
+def test_who_was_gone_before_this_control_process_came(facts, said, evicted):
+    assert is_evicted(facts, said) == evicted
 
 
 def test_a_process_that_left_memory_behind_has_ended_too():

@@ -192,6 +192,12 @@ class LiveStack:
         scratch.write_text(str(used))
         os.rename(scratch, self._pressure)
 
+    def calm(self) -> None:
+        """Memory is not short any more, and control knows it."""
+        self.press(NORMAL_PRESSURE)
+        wait_until("pressure to be over", lambda: not (
+            (words := self.control_words()).pressure_level or words.overload))
+
     def arm(self, name: str, action: str) -> None:
         """The next process that passes this failpoint is killed, stopped or made to fail there."""
         armed.arm(self.failpoints, name, action)

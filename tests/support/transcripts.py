@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.client import GatewayError
-from gateway.protocol import TERMINAL, Accepted, Done, Started, Tokens
+from gateway.protocol import TERMINAL, Accepted, Done, Tokens
 from tests.support.live_stack import LiveStack
 from tests.support.supervisor_home import wait_until
 
@@ -87,30 +87,42 @@ def check_whole(events: list, count: int) -> Done:
 
 
 class Caller(threading.Thread):
-    """Asks the `models` in turn for `count` tokens, again and again until told to stop; keeps every answer."""
+    """Asks the `models` in turn, again and again until told to stop; keeps every answer.
 
-    def __init__(self, stack: LiveStack, models: tuple[str, ...], count: int, rate_per_s: int = 0) -> None:
+    `fields` are those of `BlockingClient.generate`; the echo engine is asked for `count` tokens.
+    """
+
+    def __init__(self, stack: LiveStack, models: tuple[str, ...], count: int = 20, rate_per_s: int = 0) -> None:
         super().__init__(daemon=True)
         self.answers: list[tuple[str, list]] = []
-        self.errors: list[GatewayError] = []
+        self.error: GatewayError | None = None
         self.stopping = threading.Event()
         self.count = count
+        self.fields: dict[str, object] = {"prompt": f"#tokens={count} #rate={rate_per_s}"}
         self._stack, self._models = stack, models
-        self._prompt = f"#tokens={count} #rate={rate_per_s}"
 
     def run(self) -> None:
-        with self._stack.client() as client:
-            while not self.stopping.is_set():
-                for model in self._models:
-                    try:
-                        self.answers.append((model, list(client.generate(model=model, prompt=self._prompt))))
-                    except GatewayError as error:
-                        self.errors.append(error)
-                        self.stopping.set()
-                        return
+        try:
+            with self._stack.client() as client:
+                while not self.stopping.is_set():
+                    for model in self._models:
+                        self.answers.append((model, list(client.generate(model=model, **self.fields))))
+        except GatewayError as error:
+            self.error = error
 
     def answered(self, model: str) -> int:
+        assert self.error is None, f"{self.error!r}{self._stack.logs()}"
         return sum(name == model for name, _ in list(self.answers))
+
+    def check_answer(self, events: list) -> None:
+        check_whole(events, self.count)
+
+    def check(self) -> None:
+        """Everything that was asked was answered as it should."""
+        self.join(END_WITHIN_S)
+        assert not self.is_alive() and self.error is None, f"{self.error!r}{self._stack.logs()}"
+        for _, events in self.answers:
+            self.check_answer(events)
 
 
 @contextmanager
@@ -123,14 +135,5 @@ def calling(*callers: Caller) -> Iterator[None]:
     finally:
         for caller in callers:
             caller.stopping.set()
-        for caller in callers:
-            caller.join(END_WITHIN_S)
     for caller in callers:
-        assert not caller.is_alive() and not caller.errors, f"{caller.errors}{caller._stack.logs()}"
-        for _, events in caller.answers:
-            check_whole(events, caller.count)
-
-
-def starts_told(transcript: Transcript) -> list[int]:
-    """The attempts whose begin the caller was told of."""
-    return [event.attempt for event in transcript.of(Started)]
+        caller.check()

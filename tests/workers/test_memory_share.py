@@ -50,6 +50,14 @@ def test_the_parts_add_up_to_the_share():
     assert share.free_bytes(held_bytes=350 * MIB) == 50 * MIB and share.free_bytes(held_bytes=900 * MIB) == 0
 
 
+@given(st.lists(st.integers(1, 2048), max_size=2))
+def test_what_mlx_keeps_for_later_and_what_the_batch_can_need_are_within_the_share(reserved):
+    share = divide_share(PLAN, 300 * MIB, STEP, LAYERS, 2, 8192)
+    batch_bytes = share.room.needs_bytes(len(reserved), max(reserved, default=0))
+    assert share.cache_bytes(reserved) + batch_bytes == 100 * MIB
+    assert share.cache_bytes([8192] * 2) == 0
+
+
 def test_the_planned_batch_fits_also_where_the_reserve_must_be_smaller():
     needs = 63 * MIB  # 3 rows of 2304 slots, the third for copies, and two layers of both
     for left, reserve in ((100, 34), (80, 17), (66, 3)):

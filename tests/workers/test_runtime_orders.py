@@ -120,3 +120,12 @@ def test_memory_kept_for_speed_is_given_back_at_each_rise_of_pressure_and_then_f
     assert world.engine.did == ["trim"] * 5
     world.tick(2 * TRIM_EVERY_S)
     assert len(world.engine.did) == 5
+
+
+def test_once_it_leaves_it_answers_no_welcome():
+    """A Report would tell the new control that no older Quit can be obeyed, and one just was."""
+    world = World().ready()
+    world.quit(9)
+    world.control.clear()
+    world.welcome(epoch=6)
+    assert not world.control and world.r.control_epoch == 5

@@ -1,0 +1,216 @@
+"""FAULTS rows 6-10 and 36: workers that ignore signals, get them early, crash or hang while loading, or abort."""
+
+import os
+import signal
+
+import pytest
+
+from control.states import Phase
+from control.supervisord import ProcessState, SupervisordFault
+from gateway.client import GatewayError
+from tests.support.live_stack import LiveStack
+from tests.support.supervisor_home import wait_until
+from tests.support.transcripts import Transcript
+
+pytestmark = pytest.mark.integration
+
+SETTINGS = """
+[control]
+prewarm = 0
+stall_limit_s = 2
+load_deadline_s = 3
+[limits]
+max_running = 8
+[models.a]
+engine = "echo"
+[models.b]
+engine = "echo"
+[models.crashing]
+engine = "echo"
+[models.crashing.echo]
+crash_in_load = true
+[models.hanging]
+engine = "echo"
+[models.hanging.echo]
+hang_in_load = true
+"""
+PATIENT = SETTINGS.replace("stall_limit_s = 2\n", "")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """Workers are judged fast here: no progress for 2 s is a stall, and a load may take 3 s."""
+    shared = LiveStack(tmp_path_factory.mktemp("misbehaving"), SETTINGS).up()
+    yield shared
+    shared.end()
+
+
+# -- row 6: the worker ignores TERM, or QUIT -----------------------------------------------------------------
+
+
+def test_row_06_a_stalled_worker_that_ignores_term_is_killed_and_counted_and_others_answer_on(stack):
+    kills = stack.control_words().forced_kills
+    stuck = Transcript(stack, "a", "#tokens=40 #hang_at=3").wait_tokens(3)
+    wait_until("TERM", lambda: stack.journal("signal_stalled", model="a", signal="TERM"))
+    Transcript(stack, "b", "#tokens=30").check_whole(30)
+    stuck.check_error("worker_crashed")
+    assert stuck.ids == [0, 1, 2]
+    assert [line["signal"] for line in stack.journal("signal_stalled", model="a")] == ["TERM", "KILL"]
+    assert stack.control_words().forced_kills == kills + 1
+    Transcript(stack, "a", "#tokens=30").check_whole(30)
+
+
+def test_row_06_an_eviction_that_is_ignored_never_escalates(make_stack):
+    """A worker that does not even read QUIT is asked again and again, and nothing else."""
+    stack = make_stack(PATIENT).up()
+    stack.load("a")
+    asked = Unanswered(stack)
+    with stack.frozen("worker-a") as pid:
+        asked.begin()
+        for _ in range(2):  # QUIT is said, and said again
+            stack.arm("control.send.quit.before", "stop")
+            stack.wait_acted("control.send.quit.before")
+            os.kill(stack.pid_of("control"), signal.SIGCONT)
+            (stack.failpoints / "control.send.quit.before.hit").unlink()
+        row = stack.row("a")
+        assert row.control.pid == pid and row.control.fence_id != row.control.fence_cleared, "asked, and not gone"
+        assert stack.journal("signal_stalled") == [] and stack.control_words().forced_kills == 0
+    asked.check_evicted()  # it reads now, and leaves by itself
+    assert stack.control_words().forced_kills == 0
+
+
+class Unanswered:
+    """`evict a`, asked in the background."""
+
+    def __init__(self, stack: LiveStack) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self.stack, self.pool = stack, ThreadPoolExecutor(1)
+
+    def begin(self) -> None:
+        def evict() -> str:
+            with self.stack.client() as client:
+                return client.evict("a").text
+
+        self.told = self.pool.submit(evict)
+
+    def check_evicted(self) -> None:
+        assert self.told.result(30) == "a is evicted"
+        self.pool.shutdown()
+
+
+# -- rows 7 and 8: TERM to a worker --------------------------------------------------------------------------
+
+
+def test_row_07_term_to_a_busy_worker_lets_its_answers_end_and_tells_new_callers(stack):
+    answers = [Transcript(stack, "b", "#tokens=100 #rate=40") for _ in range(3)]
+    for answer in answers:
+        answer.wait_tokens()
+    stack.supervisord.stop("worker-b")
+    late = Transcript(stack, "b", "#tokens=30")
+    for answer in answers:
+        answer.check_whole(100)
+    assert "held" in late.check_error("model_unavailable").message
+    assert stack.supervisord.processes()["worker-b"].state is ProcessState.STOPPED
+    stack.supervisord.start("worker-b")
+    stack.wait_phase("b", Phase.READY)
+    Transcript(stack, "b", "#tokens=30").check_whole(30)
+
+
+def stop_right_after_start(stack: LiveStack, times: int) -> None:
+    """Each of these processes ends soon, whatever it was doing when TERM came, and the model can be had afterwards."""
+    for _ in range(times):
+        try:
+            stack.supervisord.start("worker-a")
+        except SupervisordFault:
+            pass  # control was faster
+        stack.supervisord.stop("worker-a")
+        wait_until("the end of the process", lambda: stack.supervisord.processes()["worker-a"].pid == 0)
+        wait_until("the hold", lambda: stack.phase("a") is Phase.HELD)
+    assert stack.control_words().forced_kills == 0
+    stack.supervisord.start("worker-a")
+    stack.wait_phase("a", Phase.READY)
+    Transcript(stack, "a", "#tokens=30").check_whole(30)
+
+
+def test_row_08_term_right_after_the_start_is_not_lost(make_stack):
+    stop_right_after_start(make_stack(PATIENT).up(), 10)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_row_08_term_right_after_the_start_is_not_lost_in_a_hundred_times(make_stack):
+    stop_right_after_start(make_stack(PATIENT).up(), 100)
+
+
+# -- rows 9 and 10: loads that crash or hang -----------------------------------------------------------------
+
+
+def test_row_09_a_crash_while_loading_is_tried_again_then_refused_with_its_reason(stack):
+    waits = Transcript(stack, "crashing", "#tokens=30")
+    wait_until("a wait after the first crash", lambda: stack.phase("crashing") is Phase.BACKOFF)
+    assert not waits.ended
+    Transcript(stack, "b", "#tokens=30").check_whole(30)
+    refused = waits.check_error("model_unavailable")
+    assert refused.status == 503 and refused.retry_after_s > 0 and "3 crashes" in refused.message
+    reply = stack.ask_http("/api/generate", {"model": "crashing", "prompt": "hello"})
+    assert reply.status == 503 and int(reply.headers["retry-after"]) >= 1
+    assert any("crashing is quarantined: 3 crashes" in text for text in stack.get("/health")[1]["warnings"])
+    assert stack.starts_of("crashing") == 3
+
+
+def test_row_10_a_load_that_hangs_lives_until_its_deadline_even_if_memory_is_critical(stack):
+    load = LoadAsked(stack, "hanging")
+    stack.wait_phase("hanging", Phase.LOADING)
+    pid, deadline_ns = stack.pid_of("worker-hanging"), stack.row("hanging").control.load_deadline_ns
+    stack.press(1.0)
+    try:
+        told = stack.warden("ctl", "evict", "hanging", check=False)
+        assert told.returncode == 1 and "it is loading" in told.stdout
+        wait_until("its deadline", lambda: stack.control_words().heartbeat_ns > deadline_ns - 0.3e9)
+        assert stack.pid_of("worker-hanging") == pid, "memory was critical all the time"
+        assert stack.journal("evict", model="hanging") == [] == stack.journal("signal_stalled", model="hanging")
+        wait_until("the verdict", lambda: stack.journal("signal_stalled", model="hanging"))
+        assert "still loading after 3 s" in stack.journal("signal_stalled", model="hanging")[0]["reason"]
+        refused = load.check_refused()
+        assert (refused.code, refused.status) == ("model_unavailable", 503)
+    finally:
+        stack.calm()
+    assert stack.control_words().evictions == 0
+
+
+class LoadAsked:
+    """A load, asked in the background."""
+
+    def __init__(self, stack: LiveStack, model: str) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        def load() -> GatewayError | None:
+            with stack.client() as client:
+                try:
+                    client.load(model)
+                except GatewayError as error:
+                    return error
+            return None
+
+        self.pool = ThreadPoolExecutor(1)
+        self.told = self.pool.submit(load)
+
+    def check_refused(self) -> GatewayError:
+        error = self.told.result(30)
+        self.pool.shutdown()
+        assert error is not None
+        return error
+
+
+# -- row 36: the process is aborted --------------------------------------------------------------------------
+
+
+def test_row_36_an_abort_in_an_answer_is_told_to_its_caller_and_seen_in_health(stack):
+    stack.wait_phase("b", Phase.READY)
+    batch = stack.row("b").worker.batch_max
+    Transcript(stack, "b", "#tokens=40 #crash_at=2").check_error("worker_crashed")
+    wait_until("the cause in /health", lambda: any(
+        "b is backoff" in text and "SIGABRT" in text for text in stack.get("/health")[1]["warnings"]))
+    Transcript(stack, "b", "#tokens=30").check_whole(30)
+    assert stack.row("b").worker.batch_max == batch // 2, "loaded into less"

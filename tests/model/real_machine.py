@@ -1,0 +1,152 @@
+"""The hypothesis state machine that moves `RealWorld`: who reads what, whose turn it is, what time it is, who dies.
+
+Each rule is one thing that happens; hypothesis chooses which, and shrinks a run that breaks something. At the end of
+each run everybody is left alone, and must come to rest with everything answered.
+"""
+
+from collections import Counter
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gateway import protocol
+from tests.model.real_gateway import AFTER_GATES, BEFORE_WORDS
+from tests.model.real_wire import ALL
+from tests.model.real_world import RealWorld, Variant
+
+SLUGS = st.sampled_from(["a", "b"])
+READS = st.just(ALL) | st.lists(st.integers(0, 3), max_size=3)
+NEVER = ""
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """`seen` counts, over all runs, what the processes noted in their journals."""
+
+    variant = Variant()
+    seen: Counter[str] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = RealWorld(self.variant)
+        self.table_was_lost = False
+
+    @initialize(asked=st.lists(SLUGS, max_size=2))
+    def begins(self, asked):
+        self.world.let_run(1)
+        for slug in asked:
+            self.world.client.submit(slug)
+        self.world.let_run(2)
+
+    # -- turns -----------------------------------------------------------------------------------------------
+
+    @rule(reads=READS, control_between=st.sampled_from([NEVER, AFTER_GATES, BEFORE_WORDS]), its_reads=READS)
+    def gateway_turn(self, reads, control_between, its_reads):
+        def between(moment):
+            if moment == control_between and self.world.control:
+                self.world.turn(self.world.control, its_reads)
+
+        if self.world.gateway:
+            self.world.turn(self.world.gateway, reads, between=between)
+
+    @rule(reads=READS)
+    def control_turn(self, reads):
+        if self.world.control:
+            self.world.turn(self.world.control, reads)
+
+    @rule(slug=SLUGS, reads=READS)
+    def worker_turn(self, slug, reads):
+        if slug in self.world.workers:
+            self.world.turn(self.world.workers[slug], reads)
+
+    @rule(slug=SLUGS, what=st.sampled_from(["obey", "step", "finish_load"]))
+    def engine_moves(self, slug, what):
+        if slug in self.world.workers:
+            getattr(self.world.workers[slug].engine, what)()
+
+    @rule(orders=st.booleans())
+    def supervisord_moves(self, orders):
+        if orders and self.world.supervisord.orders:
+            self.world.supervisord.carry_out()
+        self.world.supervisord.list_processes()
+
+    @rule(seconds=st.sampled_from([0.05, 0.1, 0.1, 0.3, 1.1, 2.5, 5.5]))
+    def time_passes(self, seconds):
+        self.world.now += seconds
+
+    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 3.0]))
+    def all_is_well_for_a_while(self, seconds):
+        self.world.let_run(seconds)
+
+    # -- people ----------------------------------------------------------------------------------------------
+
+    @rule(slug=SLUGS, tokens=st.integers(1, 3), priority=st.sampled_from(protocol.PRIORITIES),
+          keep_alive_s=st.sampled_from([None, None, 0.0]))
+    def somebody_asks(self, slug, tokens, priority, keep_alive_s):
+        self.world.client.submit(slug, tokens, priority=priority, keep_alive_s=keep_alive_s)
+
+    @rule(pick=st.integers(0, 5))
+    def somebody_cancels(self, pick):
+        if waiting := self.world.client.waiting:
+            self.world.client.say({"type": "cancel", "id": waiting[pick % len(waiting)]})
+
+    @rule(slug=SLUGS, verb=st.sampled_from(["evict", "evict", "unload", "load"]))
+    def an_operator_asks(self, slug, verb):
+        self.world.client.ask(verb, model=slug)
+
+    @rule(slug=SLUGS, stop=st.booleans())
+    def an_operator_stops_or_starts(self, slug, stop):
+        if not stop:
+            self.world.supervisord.start(slug)
+        elif slug in self.world.workers:
+            self.world.supervisord.stop(slug)
+
+    @rule(used=st.sampled_from([0.2, 0.2, 0.87, 0.96, 0.99]))
+    def memory_fills(self, used):
+        self.world.used = used
+
+    # -- faults ----------------------------------------------------------------------------------------------
+
+    @rule(who=st.sampled_from(["control", "gateway", "a", "b"]), effects=st.none() | st.integers(0, 6))
+    def killed(self, who, effects):
+        """At once, or in the middle of a turn, when it has had so many effects on the world."""
+        victim = getattr(self.world, who, None) or self.world.workers.get(who)
+        if victim is None:
+            return
+        if effects is not None:
+            victim.effects_left = effects
+            self.world.turn(victim)
+        if victim.alive:
+            self.world.bury(victim, signal="SIGKILL")
+
+    @rule()
+    def the_dead_come_back(self):
+        self.world.restart_the_dead()
+
+    @rule()
+    def last_words_are_lost(self):
+        self.world.wire.forget_the_dead()
+
+    @rule(pair=st.sampled_from([("control", "a"), ("control", "gateway"), ("gateway", "a"), ("gateway", "b")]))
+    def a_connection_breaks(self, pair):
+        one, other = (getattr(self.world, name, None) or self.world.workers.get(name) for name in pair)
+        if one and other:
+            self.world.wire.break_between(one, other)
+
+    @rule()
+    def the_table_is_lost(self):
+        """Once in a run: control ends at its next tick, and its successor makes another."""
+        if not self.table_was_lost:
+            self.table_was_lost, self.world.table = True, None
+
+    # -- at all times ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_broken(self):
+        self.world.sound = False
+        self.world.watch.check()
+        self.world.sound = True
+
+    def teardown(self) -> None:
+        if self.world.sound:
+            self.world.settle()
+        self.seen.update(self.world.seen)
