@@ -157,8 +157,9 @@ class RowState:
             self.load_sent_at = None
 
     def on_quitting(self, now: float, reason: str) -> None:
-        """It is empty-handed and leaves."""
-        self.move(Phase.STOPPING, reason)
+        """It is empty-handed and leaves. Its row may have said so (DRAINING) before its message came."""
+        if self.effective is not Phase.DRAINING:
+            self.move(Phase.STOPPING, reason)
         self.leaving_at = now
 
     def on_evicted(self, now: float, reason: str) -> None:

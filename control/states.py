@@ -62,7 +62,7 @@ LEGAL: dict[Phase, frozenset[Phase]] = {
     P.EMPTY: frozenset({P.LOADING, P.DRAINING, P.STOPPING}) | PROCESS_ENDED,
     P.LOADING: frozenset({P.READY, P.DRAINING}) | PROCESS_ENDED,
     P.READY: frozenset({P.DRAINING, P.STOPPING}) | PROCESS_ENDED,
-    P.DRAINING: frozenset({P.STOPPING}) | PROCESS_ENDED,  # its row may say that it leaves before its message does
+    P.DRAINING: PROCESS_ENDED,
     P.STOPPING: PROCESS_ENDED,
     P.VERIFY_FREE: frozenset({P.DOWN, P.HELD, P.LEAK_SUSPECTED}),
     P.BACKOFF: frozenset({P.DOWN, P.STARTING, P.EMPTY, P.HELD, P.QUARANTINED}),

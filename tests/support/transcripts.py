@@ -5,8 +5,10 @@ engine is there (`t0 t1 t2 ..`, ids 0, 1, 2 ..), in order, and one terminal even
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from gateway.client import GatewayError
 from gateway.protocol import TERMINAL, Accepted, Done, Tokens
@@ -14,6 +16,24 @@ from tests.support.live_stack import LiveStack
 from tests.support.supervisor_home import wait_until
 
 END_WITHIN_S = 60.0
+T = TypeVar("T")
+
+
+def in_background(call: Callable[[], T]) -> Future[T]:
+    """Begun at once; `result(seconds)` waits for what it gives, or raises what it raised."""
+    pool = ThreadPoolExecutor(1)
+    called = pool.submit(call)
+    pool.shutdown(wait=False)
+    return called
+
+
+def order(stack: LiveStack, verb: str, model: str) -> Future[str]:
+    """`evict`, `unload` .. asked in the background; gives control's sentence. Raises: GatewayError."""
+    def ask() -> str:
+        with stack.client() as client:
+            return getattr(client, verb)(model).text
+
+    return in_background(ask)
 
 
 class Transcript:
