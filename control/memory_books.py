@@ -91,12 +91,7 @@ class MemoryBooks:
 
     def _not_taken_yet(self) -> int:
         """Of the shares given out, what their processes have not touched so far."""
-        missing = 0
-        for row in self.r.rows.values():
-            words = self.r.effects.read_worker(row.index)
-            known = words is not None and words.incarnation == row.incarnation and row.has_process
-            missing += max(0, row.share_bytes - (words.footprint_bytes if known else 0)) if row.share_bytes else 0
-        return missing
+        return sum(max(0, row.share_bytes - self._footprint_bytes(row)) for row in self.r.rows.values())
 
     # -- needs -----------------------------------------------------------------------------------------------
 
@@ -156,9 +151,8 @@ class MemoryBooks:
 
     def before_end(self, row: RowState) -> Stopped:
         """The facts by which `look_back` will know that its memory is back."""
-        words = self.r.effects.read_worker(row.index)
-        footprint = words.footprint_bytes if words and words.incarnation == row.incarnation else 0
-        return Stopped(row.slug, footprint, self._available_bytes, self._others_bytes(row.incarnation, but=row.slug))
+        return Stopped(row.slug, self._footprint_bytes(row), self._available_bytes,
+                       self._others_bytes(row.incarnation, but=row.slug))
 
     def look_back(self, stopped: Stopped) -> Stopped:
         """After one more reading. Its row may have another process by now, which is one of the others."""
@@ -185,9 +179,12 @@ class MemoryBooks:
 
     def _others_bytes(self, incarnation: int, *, but: str = "") -> int:
         """What all workers but that incarnation hold, and what processes of other models have leaked."""
-        total = sum(leak.missing_bytes for leak in self.leaks if leak.slug != but)
-        for row in self.r.rows.values():
-            words = self.r.effects.read_worker(row.index) if row.has_process else None
-            if words is not None and words.incarnation == row.incarnation != incarnation:
-                total += words.footprint_bytes
-        return total
+        leaked = sum(leak.missing_bytes for leak in self.leaks if leak.slug != but)
+        return leaked + sum(self._footprint_bytes(row) for row in self.r.rows.values()
+                            if row.incarnation != incarnation)
+
+    def _footprint_bytes(self, row: RowState) -> int:
+        """By the word of its living process; 0 if that has not said it. A row that is STARTING still shows the words of
+        the process before, whose memory is no more."""
+        words = self.r.effects.read_worker(row.index) if row.phase in (Phase.ALIVE, Phase.STOPPING) else None
+        return words.footprint_bytes if words is not None and words.incarnation == row.incarnation else 0

@@ -202,4 +202,4 @@ def name_problem(problem: BaseException) -> str:
     text = str(problem).lower()
     said = isinstance(problem, RuntimeError) and any(phrase in text for phrase in OUT_OF_MEMORY_TEXTS)
     prefix = OUT_OF_MEMORY if said or isinstance(problem, MemoryError) else ""
-    return f"{prefix}{type(problem).__name__}: {problem}"
+    return f"{prefix}{type(problem).__name__}: {' '.join(str(problem).split())}"  # one line, whatever was raised

@@ -95,6 +95,8 @@ def test_row_37_memory_that_stays_wired_after_a_stop_costs_big_loads_and_no_answ
     """Measured by stand-in readings: the process of `a` is gone, and its 12 GiB are not back."""
     world = World("a", "b", "big", total_gb=32)
     world.sizes_gb |= {"a": 12, "big": 20}
+    for row in world.r.rows.values():
+        world.r.books.work_out_need(row)
     world.gateway_up()
     for slug in ("a", "b"):
         world.resident(slug)
@@ -114,8 +116,11 @@ def test_row_37_memory_that_stays_wired_after_a_stop_costs_big_loads_and_no_answ
     assert world.r.header_words()["leaked_bytes"] == 12 * GIB
 
     world.want("big", medium=1)
+    world.hello("big")
+    world.settle("big")
+    world.beating.add("big")
     world.tick(5)
-    assert world.starts("big") == 0, "nothing that needs this memory is loaded"
+    assert "big" not in world.loads_sent(), "nothing that needs this memory is loaded"
     world.available_gb = 26.0  # found back after all
     world.tick(2)
-    assert world.r.warning(world.now) == "" and world.starts("big") == 1
+    assert world.r.warning(world.now) == "" and "big" in world.loads_sent()

@@ -166,7 +166,7 @@ def test_row_10_a_load_that_hangs_lives_until_its_deadline_even_if_memory_is_cri
 def test_row_36_an_abort_in_an_answer_is_told_to_its_caller_and_seen_in_health(stack):
     stack.load("b")
     batch = stack.row("b").worker.batch_max
-    Transcript(stack, "b", "#tokens=40 #crash_at=2").check_error("worker_crashed")
+    Transcript(stack, "b", "#tokens=60 #rate=40 #crash_at=30").wait_tokens().check_error("worker_crashed")
     wait_until("the cause in /health", lambda: any(
         "b is backoff" in text and "SIGABRT" in text for text in stack.get("/health")[1]["warnings"]))
     Transcript(stack, "b", "#tokens=30").check_whole(30)

@@ -1,12 +1,15 @@
 """One question, answered end to end by real processes: over ZeroMQ and HTTP, under load, and after a death."""
 
 import json
+import shutil
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import zmq
+from safetensors.numpy import save_file
 
 from control.states import Phase
 from gateway import protocol
@@ -182,11 +185,15 @@ def test_every_process_may_be_killed_and_the_next_question_is_answered(make_stac
     assert stack.starts_of("a") == 2, "one start, and one after its death: control, gateway and http cost none"
 
 
-def test_a_model_that_cannot_be_loaded_is_refused_with_its_reason_in_the_end(make_stack, tmp_path):
+@pytest.mark.parametrize("fault, starts", [("header", 0), ("tensors", 3)])
+def test_a_model_that_cannot_be_loaded_is_refused_with_its_reason_in_the_end(make_stack, tmp_path, fault, starts):
+    """A damaged header is found before anything starts; what only loading shows, after three tries."""
     broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "config.json").write_text((model_path("1m") / "config.json").read_text())
-    (broken / "model.safetensors").write_bytes(b"not safetensors")
+    shutil.copytree(model_path("1m"), broken)
+    if fault == "header":
+        (broken / "model.safetensors").write_bytes(b"not safetensors")
+    else:
+        save_file({"of.another.model": np.zeros(4, np.float32)}, broken / "model.safetensors")
     stack = make_stack(f"""
 [control]
 prewarm = 0
@@ -196,5 +203,7 @@ path = "{broken}"
     with stack.client() as client, pytest.raises(GatewayError) as refused:
         list(client.generate(prompt="hello"))
     assert (refused.value.code, refused.value.status) == ("model_unavailable", 503)
-    assert "safetensors" in refused.value.message and refused.value.retry_after_s > 0
-    assert stack.row("broken").control.phase == Phase.QUARANTINED and stack.starts_of("broken") == 3
+    why = {"header": "model.safetensors", "tensors": "of.another.model"}[fault]
+    assert why in refused.value.message and "\n" not in refused.value.message and refused.value.retry_after_s > 0
+    assert stack.row("broken").control.phase == Phase.QUARANTINED
+    assert stack.starts_of("broken") == starts

@@ -26,6 +26,7 @@ TICK_S = 0.1
 FOOTPRINT_EVERY_S = 1.0
 EMPTY_FOOTPRINT_BYTES = 40 * 2**20
 BATCH = 2
+LOAD_S = 0.15
 
 
 class ScriptedEngine:
@@ -34,6 +35,7 @@ class ScriptedEngine:
         self.steps, self.progress_at, self.load_progress = 0, world.now, 0.0
         self.memory, self.ended = MemoryFacts(), False
         self.loading = self.in_memory = False
+        self._began_at = 0.0
         self._orders: deque[tuple[str, object]] = deque()
         self._jobs: dict[JobKey, list[int]] = {}  # tokens made, tokens wanted
         self._posts: list[Post] = []
@@ -67,7 +69,8 @@ class ScriptedEngine:
 
     @property
     def has_work(self) -> bool:
-        return bool(self._orders or self._jobs or self._posts or self.loading)
+        """Right now; a load takes time."""
+        return bool(self._jobs or self._posts or self._orders and not self.loading)
 
     def obey(self) -> None:
         """All orders; a load takes until it is finished."""
@@ -75,6 +78,7 @@ class ScriptedEngine:
             what, about = self._orders.popleft()
             if what == "load":
                 self.loading = self.in_memory = True
+                self._began_at = self._world.now
                 continue
             self._obeyed += 1
             if what == "add":
@@ -85,7 +89,8 @@ class ScriptedEngine:
         self.progress_at = self._world.now
 
     def finish_load(self) -> None:
-        if self.loading:
+        """Not at once: in LOAD_S whoever looks at memory has seen what it takes."""
+        if self.loading and self._world.now - self._began_at >= LOAD_S:
             self.loading, self.load_progress = False, 1.0
             self._posts.append(Loaded(ModelFacts(4096, 100), 100))
             self.progress_at = self._world.now
