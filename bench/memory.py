@@ -9,7 +9,7 @@ fast it is, and nothing about what several workers together leave to the machine
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -33,7 +33,7 @@ MIB = 2**20
 EXAMPLES = """
 examples:
   python -m bench memory
-  python -m bench memory --share 0.7 --sequences 8 --prompt-chars 9000
+  python -m bench memory --model 26m --share 2 --requests 8
   python -m bench memory --model mlx-community/Phi-3.5-mini-instruct-4bit --share 6
 """
 
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     summary, of_worker = summarise(loaded.heard), [sample for sample in samples[name] if sample.share_bytes]
     if not of_worker:
         raise BenchFailed("the worker does not say in the table what its share is")
-    highest, faults = highest_of(of_worker), faults_of(of_worker, summary)
+    faults = faults_of(of_worker, summary)
     plot = path.with_suffix(".svg")
     write_plot(plot, f"{options.model}: share and use, {options.sequences} sequences", of_worker)
     result = {
@@ -70,23 +70,23 @@ def main(arguments: list[str]) -> int:
                      "prompt_chars": options.prompt_chars, "max_tokens": options.max_tokens,
                      "samples_per_s": SAMPLES_PER_S},
         "busy": [busy] if busy else [], "ratios": {},
-        "targets": {"warden": {"verdict": verdict(faults), "highest_bytes": highest, "answers": summary,
+        "targets": {"warden": {"verdict": verdict(faults), "highest_bytes": highest_of(of_worker), "answers": summary,
                                "plot": str(plot), "samples": of_worker}}}
     write_json(result, path)
-    print_report(result, tables_of(highest, faults, summary, plot), path)
+    print_report(result, tables_of(of_worker, faults, summary, plot), path)
     return 1 if faults else 0
 
 
 def make_parser() -> Parser:
     parser = Parser(NAME, "Does a worker's memory stay below its share, with long prompts?", EXAMPLES)
-    parser.add_argument("--model", default="26m", help="1m or 26m (random weights), a directory or a Hugging Face id "
+    parser.add_argument("--model", default="1m", help="1m or 26m (random weights), a directory or a Hugging Face id "
                         "in the cache (%(default)s)")
-    parser.add_argument("--share", type=number(0.05, 1024), default=1.0,
+    parser.add_argument("--share", type=number(0.05, 1024), default=0.5,
                         help="memory_gb of the model, GiB (%(default)g)")
     parser.add_argument("--sequences", type=whole(1, 256), default=8, help="prompts at once (%(default)s)")
-    parser.add_argument("--requests", type=whole(1, 100_000), default=48, help="in all (%(default)s)")
-    parser.add_argument("--prompt-chars", type=whole(1, 1_000_000), default=5_000, help="(%(default)s)")
-    parser.add_argument("--max-tokens", type=whole(1, 1_000_000), default=64, help="of each answer (%(default)s)")
+    parser.add_argument("--requests", type=whole(1, 100_000), default=24, help="in all (%(default)s)")
+    parser.add_argument("--prompt-chars", type=whole(1, 1_000_000), default=3_000, help="(%(default)s)")
+    parser.add_argument("--max-tokens", type=whole(1, 1_000_000), default=32, help="of each answer (%(default)s)")
     parser.add_argument("--seed", type=int, default=SEED_DEFAULT, help="of the prompts (%(default)s)")
     parser.add_argument("--json", metavar="PATH", default="", help="where to write all figures; the plot goes beside "
                         "it (default: bench-memory-TIME.json in the current directory)")
@@ -125,18 +125,20 @@ def verdict(faults: Sequence[str]) -> str:
     return f"NOT GOOD: {'; '.join(faults)}" if faults else "GOOD: it stayed below its share"
 
 
-def tables_of(highest: Mapping[str, int], faults: Sequence[str], summary: Summary, plot: Path) -> list[Table]:
-    share = highest["share"]
-    rows = [(what, f"{size / MIB:.0f}", f"{size / share:.0%}") for what, size in highest.items()]
+def tables_of(samples: Sequence[Sample], faults: Sequence[str], summary: Summary, plot: Path) -> list[Table]:
+    highest, batch = highest_of(samples), max(sample.batch_max for sample in samples)
+    rows = [(what, f"{size / MIB:.0f}", f"{size / highest['share']:.0%}") for what, size in highest.items()]
     failures = [(detail, str(count)) for detail, count in summary.all.details.items()]
     tables = [
-        Table(f"{verdict(faults)}\nAt most, by {SAMPLES_PER_S} looks a second; over time: {plot}",
+        Table(f"{verdict(faults)}\nIts share holds at most {batch} sequences at once. The most that was seen, by "
+              f"{SAMPLES_PER_S} looks a second:",
               ("", "MiB", "of the share"), rows),
         Table("Answers", ("", "p50, ms", "p95, ms"), [
             ("first text", *map(figure, summary.all.ttft_ms[:2])),
             ("whole answer", *map(figure, summary.all.total_ms[:2]))]),
     ]
-    return tables + ([Table("Refused or failed", ("why", "times"), failures)] if failures else [])
+    tables += [Table("Refused or failed", ("why", "times"), failures)] if failures else []
+    return [*tables, Table("Over time", ("", "plot"), [("share against use", str(plot))])]
 
 
 def write_plot(path: Path, title: str, samples: Sequence[Sample]) -> None:

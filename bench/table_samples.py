@@ -30,6 +30,7 @@ class Sample(NamedTuple):
     peak_bytes: int = 0
     cache_bytes: int = 0
     footprint_bytes: int = 0
+    batch_max: int = 0  # sequences that it decodes at once
 
 
 class Stay(NamedTuple):
@@ -71,7 +72,7 @@ def sample_of(row: Row, at_s: float, now_ns: int) -> Sample:
         return sample
     return sample._replace(
         share_bytes=worker.share_bytes, active_bytes=worker.mlx_active_bytes, peak_bytes=worker.mlx_peak_bytes,
-        cache_bytes=worker.mlx_cache_bytes, footprint_bytes=worker.footprint_bytes)
+        cache_bytes=worker.mlx_cache_bytes, footprint_bytes=worker.footprint_bytes, batch_max=worker.batch_max)
 
 
 def stays_of(samples: Sequence[Sample]) -> list[Stay]:

@@ -36,6 +36,7 @@ from control.table import (
     GatewayWords,
     RowControl,
     RowGateway,
+    RowName,
     RowReason,
     RowWorker,
     Table,
@@ -45,6 +46,7 @@ from control.table import (
 
 TICK_S = 0.1
 ENDING_TICK_S = 0.01  # while a process is on its way out: somebody waits for its memory
+MEND_EVERY_S = 1.0
 FLOOR_STEP_NS = 1_000_000  # incarnations and fences begin at the wall clock in ms, which no stack can outrun
 FRAMES_PER_TURN_MAX = 256
 NS = 1_000_000_000
@@ -52,7 +54,7 @@ K = TypeVar("K")
 
 
 class TableLost(Exception):
-    """The table was deleted or cut short under us."""
+    """The table was deleted, cut short or damaged under us, so that nobody could open it any more."""
 
 
 class Loop:
@@ -66,6 +68,8 @@ class Loop:
         self._header, self._warning = self._table.writer(ControlWords), self._table.writer(ControlWarning)
         self._rows = {slug: (self._table.writer(RowControl, index), self._table.writer(RowReason, index))
                       for slug, index in rows.items()}
+        self._names = [self._table.writer(RowName, index) for index in rows.values()]
+        self._mend_at = 0.0
         epoch = max(self._header.get("epoch") + 1, int(time.time()))
         self._header.set(epoch=epoch, pid=os.getpid())
         self._socket = open_router(zmq.Context.instance(), home.endpoint("control"), messages.FRAME_MAX_BYTES)
@@ -160,6 +164,19 @@ class Loop:
             self._warning.set(**warning._asdict())
             self._warning.flush()
 
+    def _mend(self, now: float) -> None:
+        """Put right what somebody damaged: every flush stores every word, and most rows change seldom. Raises: TableLost
+        for a header by which nobody could open the table."""
+        if now < self._mend_at:
+            return
+        self._mend_at = now + MEND_EVERY_S
+        try:
+            Table.open(self._table.path).close()
+        except TableRefused:
+            raise TableLost from None
+        for writer in (self._warning, *self._names, *chain.from_iterable(self._rows.values())):
+            writer.flush()
+
     def _read_memory(self, now: float) -> None:
         self.reconciler.books.on_reading(self._pressure.read(now))
         if self._pressure.trouble != self._pressure_trouble:
@@ -185,6 +202,7 @@ class Loop:
                 next_tick = now + TICK_S
                 if self._table.replaced():
                     raise TableLost  # supervisord starts another control process, and that one makes another table
+                self._mend(now)
                 self._read_memory(now)
                 self.reconciler.on_tick(now)
                 self._beat(now)

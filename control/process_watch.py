@@ -94,7 +94,8 @@ class ProcessWatch:
     def _is_new_process(self, row: RowState, fact: ProcessFact) -> bool:
         """A process that control did not order: not the one it knows, nor the one it has just seen end."""
         return (not row.has_process and self.read_at > row.ended_at and fact.pid not in (0, row.last_pid)
-                and fact.state is not ProcessState.STOPPING)
+                and fact.state is not ProcessState.STOPPING
+                and row.phase is not Phase.VERIFY_FREE)  # its turn comes when the memory of the last one was looked at
 
     def is_its_process(self, row: RowState) -> bool:
         """A signal goes to a program by name: only if supervisord means the very process of this row by it."""

@@ -68,7 +68,7 @@ LEGAL: dict[Phase, frozenset[Phase]] = {
     P.BACKOFF: frozenset({P.DOWN, P.STARTING, P.EMPTY, P.HELD, P.QUARANTINED}),
     P.QUARANTINED: frozenset({P.DOWN, P.STARTING, P.EMPTY, P.HELD}),
     P.HELD: frozenset({P.DOWN, P.STARTING, P.EMPTY}),
-    P.LEAK_SUSPECTED: frozenset({P.DOWN, P.HELD}),
+    P.LEAK_SUSPECTED: frozenset({P.DOWN, P.STARTING, P.EMPTY, P.HELD}),
 }
 
 

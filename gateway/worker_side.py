@@ -120,6 +120,7 @@ class WorkerSide:
             self.d.end_cancelled(request, now)
         elif isinstance(message, jobs.Refuse) and message.code == "not_ready":
             request.attempt -= 1
+            self.d.shut_gate(worker.slug)  # until the next look: else this very turn would send it there again
             self._not_started(request, now)
         else:
             code = message.code if message.code in protocol.ERRORS else "internal"

@@ -154,7 +154,7 @@ class Runtime:
                 if message.epoch != self.gateway_epoch:
                     self._drop_jobs()  # (4)
                     self.gateway_epoch = message.epoch
-                    self._say_gateway_hello(now)
+                self._say_gateway_hello(now)  # each time: it may have forgotten us
             case jobs.Job() if self._is_current(message):
                 self._on_job(message, now)
             case jobs.Cancel() if self._is_current(message):
@@ -259,7 +259,9 @@ class Runtime:
             self.exit_code = 0
 
     def on_tick(self, now: float, control_epoch: int, gateway_epoch: int, pressure_level: int) -> None:
-        """As the table says now: a new epoch is greeted."""
+        """As the table says now: a new epoch is greeted. Who leaves greets nobody any more."""
+        if self.exit_code is not None:
+            return
         self._on_pressure(pressure_level, now)
         unknown = not self.incarnation or control_epoch != self.control_epoch
         if unknown and now - self._hello_at >= HELLO_EVERY_S:

@@ -15,7 +15,7 @@ from control.states import Phase
 def sample(at_s, **changes):
     """A worker that keeps to its share of 100 MiB, but for the changes (MiB)."""
     sizes = {"share": 100, "active": 50, "peak": 60, "cache": 20, "footprint": 90} | changes
-    return Sample(at_s, Phase.READY, 1, 1, *(size * MIB for size in sizes.values()))
+    return Sample(at_s, Phase.READY, 1, 1, *(size * MIB for size in sizes.values()), batch_max=8)
 
 
 def summary(*outcomes):
@@ -55,14 +55,15 @@ def test_the_plot_and_the_tables(tmp_path):
     path = tmp_path / "plot.svg"
     write_plot(path, "26m & more", GOOD)
     assert ElementTree.parse(path).getroot().tag.endswith("svg")
-    told = [line for table in tables_of(highest_of(GOOD), [], summary("done", "refused"), path)
+    told = [line for table in tables_of(GOOD, [], summary("done", "refused"), path)
             for line in table_lines(table)]
     assert any(line.split() == ["footprint", "90", "90%"] for line in told)
     assert any(line.split() == ["why", "1"] for line in told)
+    assert "at most 8 sequences at once" in "\n".join(told)
     with pytest.raises(BenchFailed, match="give another --json"):
         write_plot(tmp_path / "nowhere" / "plot.svg", "", GOOD)
 
 
 def test_options():
-    options = make_parser().parse_args(["--share", "0.5", "--model", "1m"])
-    assert (options.share, options.model, options.sequences) == (0.5, "1m", 8)
+    options = make_parser().parse_args(["--share", "2", "--model", "26m"])
+    assert (options.share, options.model, options.sequences) == (2, "26m", 8)

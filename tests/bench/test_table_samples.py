@@ -30,7 +30,7 @@ def write_worker(table, **words):
     put(table, RowControl, incarnation=2, phase=int(Phase.ALIVE), loads=4)
     put(table, RowWorker, **{"incarnation": 2, "phase": int(Phase.READY), "heartbeat_ns": time.monotonic_ns(),
                              "share_bytes": 100, "mlx_active_bytes": 50, "mlx_peak_bytes": 70, "mlx_cache_bytes": 10,
-                             "footprint_bytes": 90} | words)
+                             "footprint_bytes": 90, "batch_max": 8} | words)
 
 
 def look(table):
@@ -40,7 +40,7 @@ def look(table):
 
 def test_a_sample_is_what_the_worker_says(table):
     write_worker(table)
-    assert look(table) == Sample(1.5, Phase.READY, 2, 4, 100, 50, 70, 10, 90)
+    assert look(table) == Sample(1.5, Phase.READY, 2, 4, 100, 50, 70, 10, 90, 8)
 
 
 def test_a_worker_that_is_silent_or_of_another_life_says_nothing(table):

@@ -92,6 +92,8 @@ def test_not_started_is_no_attempt_and_keeps_the_place():
     world.submit("r2")
     (job,) = world.jobs_sent()
     world.worker_says(b"w1", jobs.Refuse, job.job, 1, "not_ready", "draining")
+    assert len(world.jobs_sent()) == 1, "not to the same worker in the same turn: it has just said no"
+    world.turn()
     again = world.jobs_sent()[1]
     assert (again.job, again.attempt) == (job.job, 1)
 

@@ -149,7 +149,7 @@ class FakeSupervisord:
         elif slug not in self._world.workers:
             error = SupervisordFault(Fault.NOT_RUNNING, name)
         elif args == ("TERM",):
-            self._world.workers[slug].term = True
+            self._terminate(slug)
         else:
             self._world.bury(self._world.workers[slug], signal="SIGKILL")
         if control.alive:
@@ -168,8 +168,11 @@ class FakeSupervisord:
     def stop(self, slug: str) -> None:
         """An operator's `stop`."""
         self._stopped.add(slug)
-        self._world.workers[slug].term = True
+        self._terminate(slug)
         self._facts[slug] = self._facts[slug]._replace(state=ProcessState.STOPPING)
+
+    def _terminate(self, slug: str) -> None:
+        self._world.workers[slug].term = self._world.drained = True
 
     def on_exit(self, worker: WorkerProcess, status: int, signal: str) -> None:
         state = ProcessState.STOPPED if worker.slug in self._stopped else ProcessState.EXITED

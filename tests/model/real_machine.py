@@ -11,11 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gateway import protocol
 from tests.model.real_gateway import AFTER_GATES, BEFORE_WORDS
-from tests.model.real_wire import ALL
+from tests.model.real_wire import ALL, Process
 from tests.model.real_world import RealWorld, Variant
 
 SLUGS = st.sampled_from(["a", "b"])
 READS = st.just(ALL) | st.lists(st.integers(0, 3), max_size=3)
+CHANNELS = [("gateway", "a"), ("gateway", "b"), ("a", "gateway"), ("control", "a"), ("control", "b"), ("a", "control"),
+            ("control", "gateway"), ("gateway", "control")]
 NEVER = ""
 
 
@@ -73,9 +75,12 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.now += seconds
 
-    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 3.0]))
-    def all_is_well_for_a_while(self, seconds):
+    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 3.0]), slow=st.just((NEVER, NEVER)) | st.sampled_from(CHANNELS))
+    def all_is_well_but_one_channel(self, seconds, slow):
+        """Nothing arrives there meanwhile."""
+        self.world.wire.slow = slow
         self.world.let_run(seconds)
+        self.world.wire.slow = (NEVER, NEVER)
 
     # -- people ----------------------------------------------------------------------------------------------
 
@@ -89,14 +94,16 @@ class AnyOrder(RuleBasedStateMachine):
         if waiting := self.world.client.waiting:
             self.world.client.say({"type": "cancel", "id": waiting[pick % len(waiting)]})
 
-    @rule(slug=SLUGS, verb=st.sampled_from(["evict", "evict", "unload", "load"]))
-    def an_operator_asks(self, slug, verb):
-        self.world.client.ask(verb, model=slug)
+    @rule(slug=SLUGS)
+    def an_operator_evicts(self, slug):
+        self.world.client.order("evict", slug)
 
-    @rule(slug=SLUGS, stop=st.booleans())
-    def an_operator_stops_or_starts(self, slug, stop):
-        if not stop:
+    @rule(slug=SLUGS, verb=st.sampled_from(["evict", "unload", "load", "pin", "start", "stop"]))
+    def an_operator_does_something_else(self, slug, verb):
+        if verb == "start":
             self.world.supervisord.start(slug)
+        elif verb != "stop":
+            self.world.client.ask(verb, model=slug)
         elif slug in self.world.workers:
             self.world.supervisord.stop(slug)
 
@@ -106,10 +113,13 @@ class AnyOrder(RuleBasedStateMachine):
 
     # -- faults ----------------------------------------------------------------------------------------------
 
-    @rule(who=st.sampled_from(["control", "gateway", "a", "b"]), effects=st.none() | st.integers(0, 6))
+    def find(self, who: str) -> Process | None:
+        return next((process for process in self.world.processes if process.kind == who), None)
+
+    @rule(who=st.sampled_from(["control", "control", "gateway", "a", "b"]), effects=st.none() | st.integers(0, 6))
     def killed(self, who, effects):
         """At once, or in the middle of a turn, when it has had so many effects on the world."""
-        victim = getattr(self.world, who, None) or self.world.workers.get(who)
+        victim = self.find(who)
         if victim is None:
             return
         if effects is not None:
@@ -122,20 +132,16 @@ class AnyOrder(RuleBasedStateMachine):
     def the_dead_come_back(self):
         self.world.restart_the_dead()
 
-    @rule()
-    def last_words_are_lost(self):
-        self.world.wire.forget_the_dead()
-
-    @rule(pair=st.sampled_from([("control", "a"), ("control", "gateway"), ("gateway", "a"), ("gateway", "b")]))
-    def a_connection_breaks(self, pair):
-        one, other = (getattr(self.world, name, None) or self.world.workers.get(name) for name in pair)
-        if one and other:
-            self.world.wire.break_between(one, other)
-
-    @rule()
-    def the_table_is_lost(self):
-        """Once in a run: control ends at its next tick, and its successor makes another."""
-        if not self.table_was_lost:
+    @rule(what=st.sampled_from([*CHANNELS, "last words", "table"]))
+    def something_is_lost(self, what):
+        """All messages of a connection, or of the dead; once in a run, the table."""
+        if what == "last words":
+            self.world.wire.forget_the_dead()
+        elif what != "table":
+            one, other = map(self.find, what)
+            if one and other:
+                self.world.wire.break_between(one, other)
+        elif not self.table_was_lost:
             self.table_was_lost, self.world.table = True, None
 
     # -- at all times ----------------------------------------------------------------------------------------
@@ -148,5 +154,6 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.world.sound:
+            self.world.wire.slow = (NEVER, NEVER)
             self.world.settle()
         self.seen.update(self.world.seen)

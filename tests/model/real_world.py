@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
+from control import messages
 from control.states import Phase
 from control.table import RowControl
 from control.three_keys import ThreeKeys
@@ -26,6 +27,7 @@ from workers.third_key import ThirdKey
 
 GIB = 1024**3
 RESTART_S = 0.05
+MEMORY_BACK_S = 0.2
 ROUNDS_MAX = 60
 STEP_S = 0.25
 FAULTY_S, QUARANTINE_S, ANSWER_WITHIN_S = 60.0, 310.0, 120.0
@@ -62,6 +64,11 @@ class Client(Process):
     def submit(self, slug: str, tokens: int = 1, **fields: object) -> str:
         return self.ask("submit", model=slug, prompt="x", options={"max_tokens": tokens}, **fields)
 
+    def order(self, verb: str, slug: str) -> None:
+        """As `warden ctl` does: straight to control, and the answer is not looked at."""
+        if self.world.control is not None:
+            self.world.wire.put(self, self.world.control, messages.Ask(messages.VERSION, 1, verb, slug))
+
     def say(self, message: dict) -> None:
         if self.world.gateway is not None:
             self.world.wire.put(self, self.world.gateway, protocol.encode(message))
@@ -90,9 +97,11 @@ class RealWorld:
         self.peers: dict[bytes, Process] = {}
         self.wire, self.watch = Wire(), Watch(self)
         self.profiles: dict = {}
+        self._late: list[tuple[float, int]] = []  # memory of the dead that is not back: until when, and how much
         self.journal: list[str] = []
         self.seen: Counter[str] = Counter()
         self.sound = True  # no turn ended in an error
+        self.drained = False  # some worker was told TERM: a job that crosses that is tried again, and counts as lost
         self.workers: dict[str, WorkerProcess] = {}
         self.table: FakeTable | None = None
         self.control: ControlProcess | None = None
@@ -109,7 +118,10 @@ class RealWorld:
 
     @property
     def available_bytes(self) -> int:
-        return self.total_bytes - 2 * GIB - sum(worker.footprint_bytes for worker in self.workers.values())
+        """A process gives its memory back a moment after its end."""
+        self._late = [(at, size) for at, size in self._late if at > self.now]
+        held = sum(worker.footprint_bytes for worker in self.workers.values()) + sum(size for _, size in self._late)
+        return self.total_bytes - 2 * GIB - held
 
     def row(self, slug: str) -> RowControl | None:
         return self.table.read(RowControl, self.slugs.index(slug)) if self.table is not None else None
@@ -153,6 +165,7 @@ class RealWorld:
             self.gateway = None
         elif isinstance(dead, WorkerProcess):
             del self.workers[dead.slug]
+            self._late.append((self.now + MEMORY_BACK_S, dead.footprint_bytes))
             self.supervisord.on_exit(dead, status, signal)
 
     def turn(self, process: Process, picks: list[int] | None = ALL, **more: object) -> None:
@@ -197,7 +210,7 @@ class RealWorld:
     @property
     def _is_quiet(self) -> bool:
         working = any(worker.engine.has_work or worker.leaving for worker in self.workers.values())
-        return self.wire.is_empty and not working and not self.supervisord.orders and not self.control.has_news
+        return self.wire.is_quiet and not working and not self.supervisord.orders and not self.control.has_news
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -208,6 +221,7 @@ class RealWorld:
             worker.effects_left = None
         self.let_run(1)
         for slug in self.slugs:
+            self.client.ask("unpin", model=slug)
             if self.row(slug).phase == Phase.HELD:
                 self.supervisord.start(slug)
         self.let_run(FAULTY_S, until=lambda: not self.client.waiting)

@@ -146,12 +146,12 @@ class Caller(threading.Thread):
 
 
 @contextmanager
-def calling(*callers: Caller) -> Iterator[None]:
+def calling(*callers: Caller) -> Iterator[tuple[Caller, ...]]:
     """They ask meanwhile; then each of their answers is looked at."""
     for caller in callers:
         caller.start()
     try:
-        yield
+        yield callers
     finally:
         for caller in callers:
             caller.stopping.set()
