@@ -4,7 +4,8 @@
 2. A LOADING worker is read, never ordered again; its load deadline begins anew.
 3. A fence that stands is left standing until its worker is known to obey nobody older (`control/three_keys.py`), and a
    process that was leaving is seen to its end.
-4. Waits after crashes go on, and so does what a process before them did not give back.
+4. Waits after crashes go on, and what an earlier process is known not to have given back stays off the ceiling. Memory
+   that was being measured back at that moment counts as back.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def adopt_row(r: Reconciler, row: RowState, old: Row, now: float) -> None:
     r.incarnation = max(r.incarnation, words.incarnation)
     row.incarnation, row.starts = words.incarnation, words.starts
     row.loads, row.evictions = words.loads, words.evictions
-    row.shrink, row.pinned = words.shrink, row.pinned or bool(words.pinned)
+    row.shrink, row.pinned = words.shrink, bool(words.pinned)
     r.keys.adopt_fence(row, words.fence_id, words.fence_cleared, now)
     alive = bool(words.pid) and r.effects.is_alive(words.pid, words.start_time_us)  # 1
     if words.phase in (Phase.ALIVE, Phase.STOPPING) and alive:
@@ -54,4 +55,4 @@ def adopt_row(r: Reconciler, row: RowState, old: Row, now: float) -> None:
         row.starts, row.start_confirmed_at = words.starts, now  # the next list of processes tells the truth
         row.share_bytes = r.books.empty_bytes(row)
     elif words.phase in (Phase.BACKOFF, Phase.QUARANTINED, Phase.HELD):
-        row.on_adopted(Phase(words.phase), words.backoff_until_ns / NS, words.crashes, now)  # 4
+        row.on_adopted(Phase(words.phase), words.backoff_until_ns / NS, words.crashes, now, old.reason)  # 4

@@ -72,7 +72,7 @@ class ModelFacts(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """Measured of the whole process: after the warm-up, and the most since then."""
+    """Measured of the whole process: after the warm-up (0: not yet), and the most since then."""
 
     loaded_bytes: int
     peak_bytes: int

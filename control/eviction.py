@@ -19,7 +19,8 @@ Who may go for a demand, that is for a model that does not fit
 7. Grace and residency do not protect what nobody waits for once its keep-alive is over.
 8. Closing: a model that is never idle would never go, and its rival starve. So if 4 to 7 agree, and the demand has
    waited `grace_s` or is of a higher class than the victim's waiters and its last work, a busy one is `closing`: it
-   gets no new work, its answers end, then it leaves. No answer is ever cut.
+   gets no new work, its answers end, then it leaves. No answer is ever cut. Not for a demand of a lower class than the
+   victim's last work: the next request of that class would take the fence down again.
 
 Who of them does go
 9. The order: idle before closing; EMPTY, past keep-alive, others; nobody waiting, LOW, MEDIUM, HIGH; longest unused, in
@@ -182,6 +183,8 @@ def spared_from_demand(resident: Resident, demand: Demand, rules: Rules, level: 
     used = -inf if outranks_its_work else min(resident.last_used, demand.since)
     spells = _spells(resident, rules, level, used, now)
     if resident.unfinished and not (outranks_its_work and demand.priority < waits):  # 8
+        if resident.last_class is not None and demand.priority > resident.last_class:
+            return Spared(resident.slug, f"{why_protected(resident)}, of class {resident.last_class.name}", inf)
         spells.insert(0, (demand.since + rules.grace_s, why_protected(resident)))
     return _still_spared(resident, spells, now)
 

@@ -48,7 +48,8 @@ class Evictor:
 
     def resident(self, row: RowState, now: float) -> Resident:
         words = self.r.effects.read_gateway(row.index)
-        keep_until = self._keep_until(row, words)
+        self._remember_use(row, words)
+        keep_until = self._keep_until(row)
         moved = not isclose(keep_until, row.keep_until, rel_tol=0, abs_tol=KEEP_UNTIL_STEP_S)
         if row.effective is Phase.READY and moved:
             row.keep_until = keep_until
@@ -63,8 +64,8 @@ class Evictor:
             unfinished=self._unfinished(row, words, now),
             waiting=waiting,
             oldest_wait=words.oldest_wait_since_ns / NS if words and words.oldest_wait_since_ns else None,
-            last_used=used_at(words),
-            last_class=Priority(words.last_class - 1) if words and words.last_class else None,
+            last_used=row.last_used,
+            last_class=row.last_class,
             loaded_at=row.loaded_at,
             load_s=row.load_s,
             keep_until=keep_until,
@@ -83,15 +84,24 @@ class Evictor:
             return None
         return max(words.unfinished, worker.active)
 
-    def _keep_until(self, row: RowState, words: RowGateway | None) -> float:
-        if row.unload_asked_at > (words.last_dispatch_ns / NS if words else 0.0):
+    def _remember_use(self, row: RowState, words: RowGateway | None) -> None:
+        """What the gateway says of its use. Kept, since the words of another gateway begin at 0."""
+        if words is None:
+            return
+        row.last_used = max(row.last_used, used_at(words))
+        row.dispatched_at = max(row.dispatched_at, words.last_dispatch_ns / NS)
+        if words.last_class:
+            row.last_class = Priority(words.last_class - 1)
+        if words.last_dispatch_ns:
+            row.keep_alive_word = words.keep_alive_ms
+
+    def _keep_until(self, row: RowState) -> float:
+        if row.unload_asked_at > row.dispatched_at:
             return row.unload_asked_at  # the end of an answer that was in flight then is no new use
-        last_used = used_at(words)
-        model, config = self.r.models[row.slug], self.r.config
-        word = words.keep_alive_ms if words else 0
+        model, config, word = self.r.models[row.slug], self.r.config, row.keep_alive_word
         asked_s = None if not word else inf if word == FOREVER else (word - 1) / 1000
         keep_s = choose_keep_alive_s(asked_s, model.keep_alive, config.keep_alive, config.keep_alive_max)
-        return max(last_used, row.loaded_at) + keep_s
+        return max(row.last_used, row.loaded_at) + keep_s
 
     def why_kept(self, row: RowState, now: float) -> str:
         """What its own work says against unloading it now; "" if nothing does."""
@@ -142,13 +152,18 @@ class Evictor:
                 self.r.effects.note("evict", model=row.slug, reason=reason, closing=victim.closing,
                                     share_bytes=row.share_bytes, used_percent=self.r.books.used_percent)
 
+    def _why_nobody(self, outcome: Evict | Wait | eviction.Nothing) -> str:
+        if isinstance(outcome, Evict):  # they could go, and cannot be asked
+            rows = [self.r.rows[one.slug] for one in outcome.victims]
+            return ", ".join(f"{row.slug} ({self.r.keys.why_not(row)})" for row in rows)
+        return told(outcome) if isinstance(outcome, Wait) else "no model is loaded, other programs use it"
+
     def _judge_overload(self, level: Level, outcome: Evict | Wait | eviction.Nothing, now: float) -> None:
-        stuck = level >= Level.CRITICAL and not isinstance(outcome, Evict) and not any(
-            row.stop is not None for row in self.r.rows.values())
+        stuck = level >= Level.CRITICAL and not any(row.stop is not None for row in self.r.rows.values())
         overload = REFUSED_UNDER_PRESSURE if stuck or level >= Level.EMERGENCY else 0
         protected = ""
         if stuck:
-            who = told(outcome) if isinstance(outcome, Wait) else "no model is loaded, other programs use it"
+            who = self._why_nobody(outcome)
             protected = f"memory is at {self.r.books.used_percent:.1f} % and nothing is evicted: {who}"
         if (overload, bool(protected)) != (self.overload, bool(self.protected)):
             self.r.effects.note("protected" if protected else "overload", level=level.name, reason=protected,
@@ -156,9 +171,9 @@ class Evictor:
         self.overload, self.protected = overload, protected
 
 
-def used_at(words: RowGateway | None) -> float:
-    """When a model was used last, monotonic seconds; 0.0: never, or not known."""
-    return max(words.last_dispatch_ns, words.last_end_ns) / NS if words else 0.0
+def used_at(words: RowGateway) -> float:
+    """When a model was used last, monotonic seconds; 0.0: never in this gateway's life."""
+    return max(words.last_dispatch_ns, words.last_end_ns) / NS
 
 
 def told(outcome: Wait) -> str:

@@ -5,15 +5,17 @@ What comes next is decided in `control/load_choice.py` (pure); who goes for it i
 1. One load at a time, and a LOAD that was said is said again while its worker stays EMPTY: twice is harmless.
 2. A load gets its share, batch and context when it is ordered: as much as is free then, at most its full batch.
 3. Files that cannot be measured are not loaded: the model is quarantined with the reason, its empty process leaves.
-4. An operator's start of a model that could never fit ends in that process leaving again, with the reason.
+4. An operator's start of a model that cannot fit ends in that process leaving again, with the reason.
+5. A load leaves room for the least that others need who were used lately, if that is possible: else the first of two
+   models that fit together would take all that is free, and they would drive each other out for ever.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from control import eviction, load_choice, messages
-from control.load_choice import Facts, Load, MakeRoom, Nothing, Room, Start
+from control import budget, eviction, load_choice, messages
+from control.load_choice import Facts, Load, MakeRoom, Room, Start
 from control.operators import OPERATOR
 from control.pressure_level import Level
 from control.process_watch import PROGRAM
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 LOAD_AGAIN_S = 5.0
+RECENTLY_S = 3600.0
 
 
 class Loader:
@@ -46,19 +49,38 @@ class Loader:
             choice = load_choice.choose_beside(rows, choice.slug, room, beside_bytes)
         else:
             self.r.evictor.end_closings(set(), now)
-        if isinstance(choice, Nothing) and books.level >= Level.CRITICAL:
-            self._tell_why_nothing_comes(rows, now)
+        self._explain(rows, room, now)
         match choice:
             case Start():
                 self._start(self.r.rows[choice.slug], choice.reason, now)
             case Load():
                 self._load(self.r.rows[choice.slug], choice, now)
 
-    def _tell_why_nothing_comes(self, rows: list[Facts], now: float) -> None:
-        for facts in load_choice.wanted(rows):
-            used = f"memory is at {self.r.books.used_percent:.1f} %, and nothing is loaded above "
-            limit = f"{self.r.config.memory_critical_percent:g} %"
-            self.r.explain(self.r.rows[facts.slug], f"{messages.WAITS_FOR_ROOM}: {used}{limit}", now)
+    def _explain(self, rows: list[Facts], room: Room, now: float) -> None:
+        """Why those who are wanted do not come, where neither the choice nor the evictor has a word to say."""
+        used = f"{self.r.books.used_percent:.1f} % of memory is used"
+        for facts in rows:
+            row, waits = self.r.rows[facts.slug], load_choice.urgency(facts)[0] < load_choice.NOBODY_WAITS
+            if facts.phase not in (Phase.DOWN, Phase.EMPTY, Phase.STARTING) or facts.loading or row.need_never:
+                continue
+            if waits and room.level >= Level.CRITICAL:
+                why = f"{used}, and nothing is loaded above {self.r.config.memory_critical_percent:g} %"
+                self.r.explain(row, f"{messages.WAITS_FOR_ROOM}: {why}", now)
+            elif waits and not facts.could_fit:
+                most = f"it needs {budget.size(facts.needs_bytes)} more than can become free beside what is pinned"
+                self.r.explain(row, f"{messages.WAITS_FOR_ROOM}: {most} and what other programs use", now)
+                self._send_away(row, most, now)
+            elif facts.wanted_by == load_choice.PRELOAD and not room.preload_allowed:
+                below = f"{self.r.config.preload_below_percent:g} %"
+                self.r.explain(row, f"is preloaded when less than {below} of memory is used; {used}", now)
+            elif not waits and row.reason.startswith(messages.WAITS_FOR_ROOM):
+                self.r.explain(row, "nobody waits for it any more", now)
+
+    def _send_away(self, row: RowState, why: str, now: float) -> None:
+        """The process that an operator started for a model that does not fit (4)."""
+        if row.wanted_by == OPERATOR and row.effective is Phase.EMPTY and not self.r.keys.why_not(row):
+            row.wanted_by = ""
+            self.r.keys.begin(row, why, now)
 
     def _facts(self, row: RowState, residents: list[Resident], free_bytes: int) -> Facts:
         words = self.r.effects.read_gateway(row.index)
@@ -90,7 +112,10 @@ class Loader:
     def _load(self, row: RowState, choice: Load, now: float) -> None:
         if not row.peer or row.is_fenced:
             return  # it has not greeted this control process yet, or is being settled
-        plan = self.r.books.plan_load(row, choice.room_bytes)
+        room_bytes = max(row.need_bytes - row.share_bytes, choice.room_bytes - self._kept_for_others(row, now))  # (5)
+        plan = self.r.books.plan_load(row, room_bytes)
+        if plan.share_bytes > choice.room_bytes + row.share_bytes:
+            return  # its files have grown since; its need is worked out anew
         self._loads += 1
         row.load_id, row.load_deadline = self._loads, now + self.r.limits.load_deadline_s
         row.plan, row.share_bytes = plan, plan.share_bytes  # (2)
@@ -103,31 +128,36 @@ class Loader:
         self.r.tell([row], now)
         self._send_load(row, now)
 
+    def _kept_for_others(self, row: RowState, now: float) -> int:
+        """The least that other models need which are likely to come soon: two that fit together should both stay."""
+        return sum(other.need_bytes for other in self.r.rows.values() if other is not row and not other.has_process
+                   and (other.wanted_by or other.pinned or now - other.last_used < RECENTLY_S and other.last_used))
+
     def _send_load(self, row: RowState, now: float) -> None:
         """Said again while the worker stays EMPTY: it may be lost with a connection, and twice is harmless (1)."""
-        row.load_sent_at = now
-        plan = row.plan
+        row.load_sent_at, plan = now, row.plan
         load = messages.Load(messages.VERSION, row.incarnation, row.load_id, self.r.epoch, plan.share_bytes,
                              plan.runtime_bytes, plan.rows, plan.context_length, plan.row_tokens)
-        if not self.r.effects.to_peer(row.peer, load):
-            row.peer, row.load_sent_at = b"", None  # its death, or its next hello, decides
+        self.r.effects.to_peer(row.peer, load)
 
     def on_tick(self, row: RowState, now: float) -> None:
         if row.effective is Phase.EMPTY and row.load_sent_at is not None and now - row.load_sent_at > LOAD_AGAIN_S:
             self._send_load(row, now)
         bad_files = self.r.books.why_no_facts(row)
+        if row.bad_files and not bad_files and row.phase is Phase.QUARANTINED:
+            row.not_before = now  # they were mended
         if bad_files and row.phase is Phase.DOWN:
             row.on_bad_files(now, bad_files)  # (3)
             self.r.effects.note("load_refused", model=row.slug, reason=bad_files)
             self.r.tell([row], now)
         never = "" if bad_files else self.r.books.why_never(row)
+        row.need_never = bool(never)
         if never and row.phase is Phase.DOWN:
             self.r.explain(row, never, now)  # whoever asks for it is answered with the arithmetic
-        why = bad_files or (never if row.wanted_by == OPERATOR else "")
-        if why and row.effective is Phase.EMPTY and not row.loading:
-            row.wanted_by = ""  # (4)
-            if not self.r.keys.why_not(row):
-                self.r.keys.begin(row, why, now)
+        if never:
+            self._send_away(row, never, now)
+        if bad_files and row.effective is Phase.EMPTY and not row.loading and not self.r.keys.why_not(row):
+            self.r.keys.begin(row, bad_files, now)
 
     def on_loaded(self, row: RowState, now: float) -> None:
         words = self.r.effects.read_worker(row.index)

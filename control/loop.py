@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -47,7 +48,7 @@ from control.table import (
 TICK_S = 0.1
 ENDING_TICK_S = 0.01  # while a process is on its way out: somebody waits for its memory
 MEND_EVERY_S = 1.0
-FLOOR_STEP_NS = 1_000_000  # incarnations and fences begin at the wall clock in ms, which no stack can outrun
+FLOOR_STEP_NS = 1_000_000  # epochs, incarnations and fences begin at the wall clock in ms, which no stack can outrun
 FRAMES_PER_TURN_MAX = 256
 NS = 1_000_000_000
 K = TypeVar("K")
@@ -70,7 +71,7 @@ class Loop:
                       for slug, index in rows.items()}
         self._names = [self._table.writer(RowName, index) for index in rows.values()]
         self._mend_at = 0.0
-        epoch = max(self._header.get("epoch") + 1, int(time.time()))
+        epoch = max(self._header.get("epoch") + 1, time.time_ns() // FLOOR_STEP_NS)
         self._header.set(epoch=epoch, pid=os.getpid())
         self._socket = open_router(zmq.Context.instance(), home.endpoint("control"), messages.FRAME_MAX_BYTES)
         self._bell, self._bell_push = socket.socketpair()
@@ -165,8 +166,10 @@ class Loop:
             self._warning.flush()
 
     def _mend(self, now: float) -> None:
-        """Put right what somebody damaged: every flush stores every word, and most rows change seldom. Raises: TableLost
-        for a header by which nobody could open the table."""
+        """Put right what somebody damaged: every flush stores every word, and most rows change seldom.
+
+        Raises: TableLost, for a header by which nobody could open the table any more.
+        """
         if now < self._mend_at:
             return
         self._mend_at = now + MEND_EVERY_S

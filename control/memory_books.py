@@ -2,10 +2,12 @@
 
 Guarantees
 1. The shares of all processes stay under the ceiling: a load gets at most what is free, and `free_bytes` counts every
-   process from its start until its memory was measured back.
+   process from its start until its memory was measured back. (Measured is what left to make room. After a crash or a
+   drain, and after a restart of control, the process's end has to do; what is missing then shows in the pressure.)
 2. The ceiling is a promise for good, so it does not follow the moment. What other programs take meanwhile is seen by
    the pressure readings, and `free_bytes` is never more than what could be taken now without becoming critical.
-3. What did not come back is taken off the ceiling until it is measured back or the machine is restarted.
+3. What did not come back is taken off the ceiling until it is measured back, or until all that the ceiling promises is
+   there to be taken.
 
 Decides nothing about who goes. Readings come in from the loop; the injected pressure changes levels, never bytes.
 """
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 SETTLED_AFTER_S = 2.0  # a worker reads its own footprint once a second
+NOT_MEASURED = 0  # a footprint that holds KV besides says nothing of weights and runtime
 PEAK_GROWTH = 1.02  # a peak is written again when it grew by this
 
 
@@ -132,9 +135,13 @@ class MemoryBooks:
         for row in self.r.rows.values():
             if row.effective is Phase.READY and now - row.loaded_at > SETTLED_AFTER_S:
                 self._measure(row)
+            elif not row.loading and row.effective is not Phase.READY:
+                self.work_out_need(row)  # its files may have changed
         if self.reading is not None:
             looked = [self.look_back(leak) for leak in self.leaks]
             self.leaks = [leak for leak in looked if leak.missing_bytes]
+            if self._available_bytes + self._others_bytes(0) >= self.ceiling.bytes:
+                self.leaks, self.leaked_before = [], 0  # all that the ceiling promises is there
 
     def _measure(self, row: RowState) -> None:
         words = self.r.effects.read_worker(row.index)
@@ -142,9 +149,10 @@ class MemoryBooks:
             return
         known, now_bytes = self.r.effects.read_profile(row.slug), words.footprint_bytes
         unused = words.accepted == 0  # what it holds is its weights and itself, and no KV yet
-        if known is None or now_bytes > known.peak_bytes * PEAK_GROWTH or unused and now_bytes < known.loaded_bytes:
-            known = known or Profile(now_bytes, now_bytes, row.load_s)
-            loaded = min(known.loaded_bytes, now_bytes) if unused else known.loaded_bytes
+        if known is None or now_bytes > known.peak_bytes * PEAK_GROWTH or unused and (
+                not known.loaded_bytes or now_bytes < known.loaded_bytes):
+            known = known or Profile(NOT_MEASURED, now_bytes, row.load_s)
+            loaded = min(known.loaded_bytes or now_bytes, now_bytes) if unused else known.loaded_bytes
             peak = max(now_bytes, known.peak_bytes)
             self.r.effects.save_profile(row.slug, Profile(loaded, peak, row.load_s))
             self.work_out_need(row)

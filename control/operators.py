@@ -23,6 +23,7 @@ ASKERS_MAX = 1024
 OPERATOR = "an operator"
 Asker = tuple[bytes, int]  # identity on control.ipc, its own number of the question
 UNAVAILABLE, BUSY, PINNED, NOT_FOUND = "model_unavailable", "model_busy", "invalid_request", "model_not_found"
+NEVER = "insufficient_memory"
 
 
 class Operators:
@@ -58,6 +59,9 @@ class Operators:
         if row.loading:
             self._tell(asker, "", f"{row.slug} is loading already")
             return
+        if why := self.r.books.why_never(row):
+            self._tell(asker, NEVER, f"{row.slug} can never be loaded here: {why}")
+            return
         row.wanted_by, row.wanted_at, row.reason = OPERATOR, now, "an operator wants it loaded"
         self.r.tell([row], now)
         self.r.act(now)
@@ -66,6 +70,9 @@ class Operators:
     def _unload(self, row: RowState, asker: Asker, now: float) -> None:
         if row.pinned:
             self._tell(asker, PINNED, f"{row.slug} is pinned; run `warden unpin {row.slug}` first")
+            return
+        if row.loading:
+            self._tell(asker, BUSY, f"{row.slug} is loading; ask again when it is loaded")
             return
         row.wanted_by = ""
         if row.effective is not Phase.READY:

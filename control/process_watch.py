@@ -73,6 +73,7 @@ class ProcessWatch:
     def _on_process_fact(self, row: RowState, fact: ProcessFact, now: float) -> None:
         if fact.state in HAS_PID:
             if self._is_new_process(row, fact):
+                self.r.keys.on_new_process(row)
                 row.wanted_by, row.wanted_at = OPERATOR, now
                 row.on_started(now, "started by an operator")
                 row.start_confirmed_at = now

@@ -51,7 +51,8 @@ def read_profile(folder: Path, slug: str, seen: str) -> Profile | None:
     if not isinstance(said, dict) or (said.get("format"), said.get("fingerprint")) != (FORMAT, seen):
         return None
     loaded, peak, load_s = (said.get(name) for name in Profile._fields)
-    if not (_is_size(loaded) and _is_size(peak) and type(load_s) in (int, float) and isfinite(load_s) and load_s >= 0):
+    sizes = (loaded == 0 or _is_size(loaded)) and _is_size(peak)
+    if not (sizes and type(load_s) in (int, float) and isfinite(load_s) and load_s >= 0):
         return None
     return Profile(loaded, max(loaded, peak), float(load_s))
 
@@ -60,7 +61,8 @@ def write_profile(folder: Path, slug: str, seen: str, profile: Profile) -> str:
     """Keep it, joined with the one that is there (4). Returns "" or why it was not kept, in one line."""
     known = read_profile(folder, slug, seen)
     if known:
-        profile = profile._replace(loaded_bytes=min(known.loaded_bytes, profile.loaded_bytes),
+        measured = [size for size in (known.loaded_bytes, profile.loaded_bytes) if size]
+        profile = profile._replace(loaded_bytes=min(measured, default=0),
                                    peak_bytes=max(known.peak_bytes, profile.peak_bytes))
     if profile == known:
         return ""

@@ -38,6 +38,7 @@ CLOCK_GAP_S = 5.0
 FENCE_OLD_S = 30.0
 EXPLAIN_EVERY_S = 1.0
 WELCOME_AGAIN_S = 1.0
+LEAVES_WITHIN_S = 5.0
 
 
 class Effects(Protocol):
@@ -134,7 +135,7 @@ class Reconciler:
         same_process = row is not None and (row.pid, row.start_time_us) == (hello.pid, hello.start_time_us)
         if row is None:
             self._refuse(identity, f"no model with the slug {hello.slug!r} is configured")
-        elif row.phase in (Phase.STOPPING, Phase.VERIFY_FREE):
+        elif row.phase is Phase.STOPPING:
             return  # it leaves; or it is the next one, comes too early, and says it again
         elif hello.incarnation == 0 and not (same_process and row.phase is Phase.ALIVE):
             self._welcome_newborn(row, identity, hello, now)
@@ -150,6 +151,7 @@ class Reconciler:
     def _welcome_newborn(self, row: RowState, identity: bytes, hello: messages.Hello, now: float) -> None:
         if row.phase is Phase.ALIVE:  # the lock of the row says that the old process is gone
             self.processes.on_gone(row, now)
+        self.keys.on_new_process(row)
         if row.start_ordered_at is None:
             row.wanted_by, row.wanted_at = row.wanted_by or OPERATOR, now
         self.incarnation += 1  # (2)
@@ -256,7 +258,9 @@ class Reconciler:
 
     @property
     def somebody_leaves(self) -> bool:
-        return any(row.stop is not None and row.stop.quit_at is not None for row in self.rows.values())
+        """Somebody waits for that memory: looked at more often, for as long as it is likely to end soon."""
+        return any(row.stop is not None and row.stop.quit_at is not None
+                   and self._ticked_at - row.stop.quit_at < LEAVES_WITHIN_S for row in self.rows.values())
 
     def header_words(self) -> dict[str, int]:
         """What everybody may know about all models together, for the table."""

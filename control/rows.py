@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
-from control.states import HAS_PROCESS, WORKER_PHASES, IllegalTransition, Phase, advance, effective_phase
+from control.states import HAS_PROCESS, WORKER_PHASES, IllegalTransition, Phase, Priority, advance, effective_phase
 
 CRASH_WINDOW_S = 300.0
 CRASHES_MAX = 3
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 60.0
 QUARANTINE_S = 300.0
 SHRINK_MAX = 8
+SHRINK_FORGET_S = 600.0
 NS = 1_000_000_000
 FOREVER_NS = 2**63 - 1
 
@@ -75,6 +76,12 @@ class RowState:
     load_s: float = 0.0
     keep_until: float = inf
     unload_asked_at: float = -inf
+    last_used: float = 0.0  # these four: as the gateways of this control process's life have said
+    dispatched_at: float = 0.0
+    last_class: Priority | None = None
+    keep_alive_word: int = 0
+    need_never: bool = False  # it needs more than all models together may have
+    bad_files: bool = False  # quarantined because its files cannot be measured
     reason: str = "not started yet"
 
     @property
@@ -113,11 +120,11 @@ class RowState:
         self.phase = effective
         self.reason = reason
 
-    def on_adopted(self, phase: Phase, not_before: float, crashes: int, now: float) -> None:
+    def on_adopted(self, phase: Phase, not_before: float, crashes: int, now: float, reason: str) -> None:
         """A new control process goes on with the wait that an earlier one ordered. When each crash was is not known."""
         self.phase, self.not_before = phase, not_before
         self.crashes = [now] * crashes
-        self.reason = "crashed before control restarted"
+        self.reason = reason or "so it was before control restarted"
 
     def on_started(self, now: float, reason: str) -> None:
         """The process was ordered, or seen to be there."""
@@ -133,6 +140,8 @@ class RowState:
         """A worker said hello and is now this incarnation (a process that speaks is at least EMPTY)."""
         if self.phase is not Phase.ALIVE:
             advance(self.effective, Phase.EMPTY)
+        if incarnation != self.incarnation:
+            self.last_class, self.keep_alive_word = None, 0  # of the one before
         self.phase, self.worker_phase = Phase.ALIVE, worker_phase
         self.incarnation, self.pid, self.start_time_us, self.peer = incarnation, pid, start_time_us, peer
         self.start_ordered_at = self.stalled_at = None
@@ -141,7 +150,7 @@ class RowState:
 
     def on_bad_files(self, now: float, why: str) -> None:
         """It cannot be loaded as its files are; looked at again after QUARANTINE_S."""
-        self.not_before = now + QUARANTINE_S
+        self.not_before, self.bad_files = now + QUARANTINE_S, True
         self.move(Phase.QUARANTINED, why)
 
     def on_worker_phase(self, phase: int) -> None:
@@ -165,6 +174,7 @@ class RowState:
     def on_evicted(self, now: float, reason: str) -> None:
         """It has left to make room. Its share stays in the books until its memory is measured back."""
         share_bytes = self.share_bytes
+        self._forget_shortage(now)
         self._ended(now)
         self.share_bytes = share_bytes
         self.evictions += 1
@@ -180,6 +190,7 @@ class RowState:
         self.move(Phase.DOWN, reason)
 
     def on_orderly_end(self, now: float, reason: str) -> None:
+        self._forget_shortage(now)
         self._ended(now)
         self.move(Phase.DOWN, reason)
 
@@ -208,6 +219,11 @@ class RowState:
         self.shrink = min(SHRINK_MAX, self.shrink + for_memory)
         self.reason += f" ({signal}{', so it is loaded into less' if for_memory else ''})"
 
+    def _forget_shortage(self, now: float) -> None:
+        """It has run for long: the shortage it died of is over."""
+        if self.loaded_at and now - self.loaded_at > SHRINK_FORGET_S:
+            self.shrink = max(0, self.shrink - 1)
+
     def _ended(self, now: float) -> None:
         self.ended_at = now
         self.last_pid = self.pid or self.last_pid
@@ -224,6 +240,7 @@ class RowState:
     def on_time(self, now: float) -> bool:
         """End a wait that is over. Returns whether something changed."""
         if self.phase in (Phase.BACKOFF, Phase.QUARANTINED) and now >= self.not_before:
+            self.bad_files = False
             self.move(Phase.DOWN, f"may be started again after: {self.reason}")
             return True
         return False

@@ -44,7 +44,7 @@ def why_stalled(row: RowState, words: RowWorker | None, now: float, limits: Limi
     idle_s = now - words.progress_ns / NS
     if words.active and idle_s > limits.stall_s:
         return f"{words.active} jobs and no step for {idle_s:.0f} s"  # 2
-    if words.phase == Phase.LOADING and row.load_deadline and now > row.load_deadline:
+    if row.loading and row.load_deadline and now > row.load_deadline:
         return f"still loading after {limits.load_deadline_s:g} s"  # 3
     return ""
 

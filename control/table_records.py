@@ -126,10 +126,11 @@ class RowControl(NamedTuple):
 class RowGateway(NamedTuple):
     """gateway about the model; counters start at 0 in each (epoch, incarnation).
 
-    `unfinished` jobs protect the model. `keep_alive_ms` is what the newest request asked for plus one (0: nothing,
-    FOREVER: for ever), `last_dispatch_ns` when a request was sent to it last or a load was answered, `last_end_ns` when
-    its last answer ended, `last_class` the class of the last request sent to it plus one (0: none), `fence_seen` the
-    newest fence that was seen standing.
+    `unfinished` jobs protect the model. `oldest_wait_since_ns` is when the oldest waiter of the *highest* class that
+    waits came, `oldest_any_since_ns` the oldest of all (0: nobody waits). `keep_alive_ms` is what the newest request
+    asked for plus one (0: nothing, FOREVER: for ever), `last_dispatch_ns` when a request was sent to it last or a load
+    was answered, `last_end_ns` when its last answer ended, `last_class` the class of the last request sent to it plus
+    one (0: none), `fence_seen` the newest fence that was seen standing.
     """
 
     epoch: int
@@ -149,6 +150,7 @@ class RowGateway(NamedTuple):
     last_end_ns: int
     keep_alive_ms: int
     last_class: int
+    oldest_any_since_ns: int
 
 
 class RowWorker(NamedTuple):

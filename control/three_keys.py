@@ -92,11 +92,9 @@ class ThreeKeys:
     def begin(self, row: RowState, reason: str, now: float, *, closing: bool = False) -> None:
         """Key 1. The caller has asked `why_not`."""
         assert row.effective not in NEVER_TERMINATE and not row.loading, "a model that loads is never terminated"
-        words = self.r.effects.read_gateway(row.index)
-        used_at = max(words.last_dispatch_ns, words.last_end_ns) / NS if words else 0.0
         self._fences += 1
         row.put_fence(self._fences, now)
-        row.stop = Stop(reason, closing, now, now - used_at if used_at else -1.0, now)
+        row.stop = Stop(reason, closing, now, now - row.last_used if row.last_used else -1.0, now)
         self.r.effects.write_row(row)  # the word first: see the theory
         self._say_fence(row, now)
 
@@ -204,6 +202,14 @@ class ThreeKeys:
         row.clear_fence()
         self.r.tell([row], now)
         self.r.act(now)
+
+    def on_new_process(self, row: RowState) -> None:
+        """An operator started one while the memory of the last was looked for: what is missing counts as leaked."""
+        if row.phase is Phase.VERIFY_FREE and row.stop is not None and row.stop.memory.missing_bytes:
+            self.r.books.on_leak(row.stop.memory)
+        if row.phase in (Phase.VERIFY_FREE, Phase.LEAK_SUSPECTED):
+            row.on_memory_back("started anew")
+            row.clear_fence()
 
     def _note_evicted(self, row: RowState, now: float) -> None:
         stop = row.stop

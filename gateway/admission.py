@@ -256,9 +256,13 @@ class Admission:
     def running_on(self, target: str) -> int:
         return self._running_on.get(target, 0)
 
-    def waiting(self, target: str) -> tuple[int, int, int, float | None]:
-        """How many HIGH, MEDIUM, LOW wait for `target`, and when the oldest of them arrived."""
+    def waiting(self, target: str) -> Counts:
+        """How many HIGH, MEDIUM, LOW wait for `target`."""
         return self._queue.waiting(target)
+
+    def waiting_since(self, target: str) -> tuple[float | None, float | None, float | None]:
+        """When the oldest HIGH, MEDIUM, LOW that waits for `target` arrived; None: none waits."""
+        return self._queue.waiting_since(target)
 
     def position(self, ticket_id: int) -> int:
         """About how many go before a waiting ticket (`Line.ahead_of`); 0 if it runs. Raises KeyError if not known.

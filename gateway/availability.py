@@ -2,8 +2,8 @@
 
 1. A model that an operator holds, that is quarantined, or whose last process did not give its memory back; one without
    a process while supervisord, which alone starts processes, does not answer.
-2. A model that can never be loaded: the least it needs is more than all models together may have. One that is loaded
-   all the same goes on serving.
+2. A model that can never be loaded: the least it needs is more than all models together may have, which is the ceiling
+   less what processes that ended did not give back. One that is loaded all the same goes on serving.
 3. A class that control has closed because memory is short. That word is believed only while control's heartbeat is
    fresh. Who waits already goes on waiting; `gateway.admission` starts nothing of the class.
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 GIB = 1024**3
 NS = 1_000_000_000
+ARITHMETIC = "needs"  # how the reason of a row begins that says these numbers itself
 UNAVAILABLE = {
     Phase.HELD: "is held: an operator stopped it; `warden ctl start worker-{slug}` brings it back",
     Phase.QUARANTINED: "is quarantined: {reason}",
@@ -48,8 +49,9 @@ class Availability:
             return self._not_now(slug, row)
         if control is None:
             return None
-        if 0 < control.ceiling_bytes < row.need_bytes and not self._is_in_memory(slug, row):
-            return self._never(slug, row, control)
+        most_bytes = max(0, control.ceiling_bytes - control.leaked_bytes)
+        if control.ceiling_bytes and row.need_bytes > most_bytes and not self._is_in_memory(slug, row):
+            return self._never(slug, row, most_bytes)
         if row.phase not in HAS_PROCESS and control.supervisord_is_silent:
             return Refusal("model_unavailable", f"{self._names[slug]} is not loaded, and nothing can be loaded: "
                            "supervisord does not answer; run `warden down`, then `warden up`")
@@ -62,12 +64,13 @@ class Availability:
         text = UNAVAILABLE[Phase(row.phase)].format(slug=slug, reason=reason)
         return Refusal("model_unavailable", f"{self._names[slug]} {text}", state.retry_after_s if known else 0.0)
 
-    def _never(self, slug: str, row: RowControl, control: ControlWords) -> Refusal:  # 2
-        numbers = (f"it needs at least {row.need_bytes / GIB:.2f} GiB, and all models together may have "
-                   f"{control.ceiling_bytes / GIB:.2f} GiB")
+    def _never(self, slug: str, row: RowControl, most_bytes: int) -> Refusal:  # 2
         reason = self.d.effects.read_reason(slug)
-        return Refusal("insufficient_memory", f"{self._names[slug]} can never be loaded here: {numbers}"
-                       + (f" ({reason})" if reason else ""))
+        if not reason.startswith(ARITHMETIC):
+            numbers = (f"it needs at least {row.need_bytes / GIB:.2f} GiB, and all models together may have "
+                       f"{most_bytes / GIB:.2f} GiB")
+            reason = f"{numbers} ({reason})" if reason else numbers
+        return Refusal("insufficient_memory", f"{self._names[slug]} can never be loaded here: {reason}")
 
     def _is_in_memory(self, slug: str, row: RowControl) -> bool:
         words = self.d.effects.read_worker(slug)

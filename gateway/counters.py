@@ -129,9 +129,6 @@ class Publisher:
         d = self._d
         counts = d.counters.rows[slug]
         worker = d.gates.by_slug.get(slug)
-        high, medium, low, oldest = d.admission.waiting(slug)
-        loads = d.desk.waiting_for_load(slug)
-        since = min((t for t in (oldest, loads[1]) if t is not None), default=None)
         return {
             "epoch": d.epoch,
             "incarnation": worker.incarnation if worker else 0,
@@ -139,14 +136,26 @@ class Publisher:
             "fence_seen": d.second_key.fences_seen.get(slug, 0),
             "dispatched": counts.dispatched,
             "finished": counts.finished,
-            "waiting_high": high,
-            "waiting_medium": medium + loads[0],
-            "waiting_low": low,
-            "oldest_wait_since_ns": int(since * NS) if since is not None else 0,
+            **self._waiting_words(slug),
             "last_dispatch_ns": int(counts.last_dispatch * NS),
             "use_count": counts.dispatched,
             "unfinished": d.admission.running_on(slug),
             "last_end_ns": int(counts.last_end * NS),
             "keep_alive_ms": counts.keep_alive,
             "last_class": counts.last_class,
+        }
+
+    def _waiting_words(self, slug: str) -> dict[str, int]:
+        """Who waits for a load alone counts as one more of class MEDIUM."""
+        high, medium, low = self._d.admission.waiting(slug)
+        high_since, medium_since, low_since = self._d.admission.waiting_since(slug)
+        loads, loads_since = self._d.desk.waiting_for_load(slug)
+        medium_since = min((t for t in (medium_since, loads_since) if t is not None), default=None)
+        since = [int(t * NS) for t in (high_since, medium_since, low_since) if t is not None]
+        return {
+            "waiting_high": high,
+            "waiting_medium": medium + loads,
+            "waiting_low": low,
+            "oldest_wait_since_ns": since[0] if since else 0,
+            "oldest_any_since_ns": min(since, default=0),
         }

@@ -1,7 +1,8 @@
 """Questions that ask for no tokens: which models there are, how they are, how busy we are, and "load this model".
 
 Who waits for a load alone holds no queue place; it counts as waiting for the model in class MEDIUM, hears how the load
-goes every PROGRESS_EVERY_S, and ends within the load deadline.
+goes every PROGRESS_EVERY_S, and ends within the load deadline. To load a model that is quarantined is an operator's
+order to try it once more: control is asked first (`gateway.orders`).
 """
 
 from __future__ import annotations
@@ -77,7 +78,6 @@ class Desk:
         row = d.effects.read_row(slug)
         state, words = self.states.get(slug), d.effects.read_worker(slug)
         worker = d.gates.by_slug.get(slug)
-        high, medium, low, _ = d.admission.waiting(slug)
         alive = worker is not None and words is not None
         return protocol.ModelInfo(
             name=model.name,
@@ -89,7 +89,7 @@ class Desk:
             context_length=worker.context_length if worker else 0,
             batch_max=model.batch_size,
             active=d.admission.running_on(slug),
-            queued=high + medium + low,
+            queued=sum(d.admission.waiting(slug)),
             memory_bytes=words.footprint_bytes if alive else 0,
             load_ms=worker.load_ms if worker else 0,
             pid=worker.pid if worker else 0,
@@ -123,9 +123,18 @@ class Desk:
     # -- loading without asking ------------------------------------------------------------------------------
 
     def _on_load(self, client: bytes, question: protocol.LoadModel, now: float) -> None:
-        model = find_model(self.d.config, question.model)
-        if (refusal := self.d.availability.why_not(model.slug)) is not None:
+        slug = find_model(self.d.config, question.model).slug
+        row = self.d.effects.read_row(slug)
+        if row is not None and row.phase == Phase.QUARANTINED:
+            self.d.orders.on_order(client, question, now)  # it comes back by `await_load` if control ends that
+            return
+        if (refusal := self.d.availability.why_not(slug)) is not None:
             raise refusal
+        self.await_load(client, question, now)
+
+    def await_load(self, client: bytes, question: protocol.LoadModel, now: float) -> None:
+        """Answer when the model is loaded. Raises: Refusal `model_not_found`, `queue_full`."""
+        model = find_model(self.d.config, question.model)
         waiter = LoadWaiter(client, question.id, question.keep_alive_s, now, now)
         if model.slug in self.d.opened_at:
             self._on_loaded(model.slug, waiter, now)

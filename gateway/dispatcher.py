@@ -229,7 +229,7 @@ class Dispatcher:
             case messages.Fence():
                 self.second_key.on_fence(message)
             case messages.Told():
-                self.orders.on_told(message)
+                self.orders.on_told(message, now)
 
     def on_tick(self, now: float) -> None:
         for ticket in self.admission.expire(now):

@@ -82,6 +82,7 @@ class Loop:
             with suppress(TableRefused):  # control is at work on it; look again at the next tick
                 table = Table.open(self._home.table)
                 self._control_heard = 0
+                self.dispatcher.second_key.forget_control()
                 self._table.close()
                 self._take_table(table)
                 self._publisher = self._make_publisher()

@@ -1,4 +1,7 @@
-"""Orders of people (unload, evict, pin, unpin): asked of control, and answered to the client with what control says.
+"""Orders of people: asked of control, and answered to the client with what control says.
+
+These are unload, evict, pin and unpin, and the load of a quarantined model, because control alone ends a quarantine;
+who asked for that goes on to wait at `gateway.desk` for the load itself.
 
 Control alone carries them out, through the three keys like everybody's evictions; here is only the post office. A
 client hears within ANSWER_WITHIN_S, whatever happens to control: an order that could not be given is refused at once,
@@ -25,7 +28,7 @@ class Asked(NamedTuple):
     """An order that control has not answered. `since` is monotonic seconds."""
 
     client: bytes
-    id: str
+    order: protocol.Order | protocol.LoadModel
     model: str
     since: float
 
@@ -36,7 +39,7 @@ class Orders:
         self._asked: dict[int, Asked] = {}  # by our own number of the question
         self._numbers = 0
 
-    def on_order(self, client: bytes, order: protocol.Order, now: float) -> None:
+    def on_order(self, client: bytes, order: protocol.Order | protocol.LoadModel, now: float) -> None:
         """Raises: Refusal `model_not_found`, `queue_full`, `gateway_unavailable`."""
         model = find_model(self.d.config, order.model)
         if len(self._asked) >= ORDERS_MAX:
@@ -45,23 +48,28 @@ class Orders:
         verb = type(order).__struct_config__.tag
         if not self.d.effects.to_control(messages.Ask(messages.VERSION, self._numbers, verb, model.name)):
             raise Refusal("gateway_unavailable", f"control cannot be reached, so nothing was done; {REMEDY}", 1.0)
-        self._asked[self._numbers] = Asked(client, order.id, model.name, now)
+        self._asked[self._numbers] = Asked(client, order, model.name, now)
 
-    def on_told(self, told: messages.Told) -> None:
+    def on_told(self, told: messages.Told, now: float) -> None:
         asked = self._asked.pop(told.id, None)
         if asked is None:
             self.d.counters.dropped_frames += 1
-        elif told.code:
-            code = told.code if told.code in protocol.ERRORS else "internal"
-            self.d.say_error(asked.client, asked.id, Refusal(code, told.text))
-        else:
-            self.d.desk.answer(asked.client, asked.id, protocol.OrderDone(asked.model, told.text))
+            return
+        try:
+            if told.code:
+                raise Refusal(told.code if told.code in protocol.ERRORS else "internal", told.text)
+            if isinstance(asked.order, protocol.LoadModel):
+                self.d.desk.await_load(asked.client, asked.order, now)
+            else:
+                self.d.desk.answer(asked.client, asked.order.id, protocol.OrderDone(asked.model, told.text))
+        except Refusal as refusal:
+            self.d.say_error(asked.client, asked.order.id, refusal)
 
     def on_tick(self, now: float) -> None:
         for number, asked in list(self._asked.items()):
             if now - asked.since > ANSWER_WITHIN_S:
                 del self._asked[number]
-                self.d.say_error(asked.client, asked.id, Refusal(
+                self.d.say_error(asked.client, asked.order.id, Refusal(
                     "gateway_unavailable", f"control did not answer within {ANSWER_WITHIN_S:g} s; whether it was done "
                     f"is not known; {REMEDY}", 1.0))
 

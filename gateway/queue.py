@@ -217,9 +217,13 @@ class Queue:
         if place.kind is Priority.LOW:
             self._aging.push(place, place.ticket.ages_at)
 
-    def waiting(self, target: str) -> tuple[int, int, int, float | None]:
-        """How many HIGH, MEDIUM, LOW wait for `target`, and when the oldest of them arrived."""
-        heaps = self._by_target.get(target, ())
-        oldest = [place.ticket.arrived for heap in heaps if (place := heap.first()) is not None]
-        high, medium, low = (heap.live for heap in heaps) if heaps else (0, 0, 0)
-        return high, medium, low, min(oldest, default=None)
+    def waiting(self, target: str) -> tuple[int, int, int]:
+        """How many HIGH, MEDIUM, LOW wait for `target`."""
+        heaps = self._by_target.get(target)
+        return tuple(heap.live for heap in heaps) if heaps else (0, 0, 0)
+
+    def waiting_since(self, target: str) -> tuple[float | None, float | None, float | None]:
+        """When the oldest HIGH, MEDIUM, LOW that waits for `target` arrived; None: none waits."""
+        heaps = self._by_target.get(target)
+        firsts = [heap.first() for heap in heaps] if heaps else [None] * len(Priority)
+        return tuple(place.ticket.arrived if place is not None else None for place in firsts)

@@ -7,8 +7,8 @@ gateway knows what it has sent and what it is about to send, so the answer is wo
 read in that turn and from the jobs in hand. Nothing of an earlier answer counts: a Fence that comes again is answered
 by what is true then.
 
-1. An old message changes nothing: of a control process older than the newest heard of, of a fence that does not stand
-   in the row, or of another incarnation than the row's. GateBusy with 0 unfinished.
+1. An old message changes nothing: of a control process older than the newest heard of since this table was made, of a
+   fence that does not stand in the row, or of another incarnation than the row's. GateBusy with 0 unfinished.
 2. A fence that stands shuts the gate at once, so that no later dispatch of the same turn slips through. From the next
    turn on `gateway.gate` sees the word in the row; if it was cleared meanwhile the gate opens again by itself.
 3. Jobs that were sent and have not ended protect the model: GateBusy with their number. Whichever incarnation they were
@@ -42,6 +42,10 @@ class SecondKey:
     def hear(self, control_epoch: int) -> None:
         """Some control process spoke."""
         self._newest_control = max(self._newest_control, control_epoch)
+
+    def forget_control(self) -> None:
+        """The table was made anew, so epochs begin anew: by a clock that was set back they may be smaller."""
+        self._newest_control = 0
 
     def see(self, slug: str, row: RowControl) -> None:
         """A row was read; a fence may stand on it."""

@@ -84,8 +84,8 @@ def make_health(table: Snapshot | str, config: Config, version: str, *, now_ns: 
 def make_queue_stats(gateway: GatewayWords, rows: tuple[Row, ...], config: Config, *, now_ns: int) -> dict[str, object]:
     """Counters are those of this gateway's life. `stale`: the gateway does not answer, these are its last words."""
     running, queued, admitted = (by_class(gateway, what) for what in ("running", "queued", "admitted"))
-    waits = [now_ns - row.gateway.oldest_wait_since_ns for row in rows
-             if row.gateway is not None and row.gateway.oldest_wait_since_ns and row.gateway.epoch == gateway.epoch]
+    waits = [now_ns - row.gateway.oldest_any_since_ns for row in rows
+             if row.gateway is not None and row.gateway.oldest_any_since_ns and row.gateway.epoch == gateway.epoch]
     return {
         "active_requests": sum(running),
         "max_concurrent": config.max_running,

@@ -158,7 +158,8 @@ BUSY = model(unfinished=3, used=995.0)
 @pytest.mark.parametrize("victim, wants, result", [
     (BUSY, demand(since=970.0), ["a!"]),
     (BUSY, demand(since=971.0), None),
-    (BUSY, demand(priority=LOW, since=970.0), ["a!"]),
+    (BUSY, demand(priority=LOW, since=0.0), None),  # the next MEDIUM request would take the fence down again
+    (BUSY._replace(last_class=LOW), demand(priority=LOW, since=970.0), ["a!"]),
     (BUSY, demand(priority=HIGH, since=999.0), ["a!"]),
     (BUSY._replace(last_class=HIGH), demand(priority=HIGH, since=971.0), None),
     (BUSY._replace(last_class=None), demand(priority=HIGH, since=971.0), None),

@@ -177,3 +177,23 @@ def test_an_operators_wish_keeps_its_empty_process_from_being_taken_at_once():
     world.beating.add("a")
     world.tick()
     assert not world.fences_said()
+
+
+def test_a_restart_of_the_gateway_forgets_neither_use_nor_the_keep_alive_asked_for():
+    world = world_with("a", sizes=1.0, keep_alive="60s")
+    world.resident("a")
+    world.gateway_words["a"] = {"keep_alive_ms": 2**63 - 1, "last_end_ns": int(world.now * NS)}
+    world.last_used["a"] = world.now
+    world.tick()
+    world.last_used["a"] = 0.0
+    world.gateway_words["a"] = {}  # another gateway, whose words begin at 0
+    world.tick(300)
+    assert not world.fences_said() and world.written["a"]["keep_until_ns"] == 2**63 - 1
+
+
+def test_when_those_who_could_go_cannot_be_asked_it_is_said_and_new_work_is_refused():
+    world = world_with("a", sizes=1.0)
+    world.resident("a")
+    world.r.rows["a"].obeys_us = False
+    world.press(0.96)
+    assert world.r.header_words()["overload"] == 0b110 and "has not greeted" in world.r.warning(world.now)

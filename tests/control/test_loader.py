@@ -100,3 +100,50 @@ def test_a_model_that_was_loaded_is_nobodys_wish_any_more():
     world.tick()
     world.load("a")
     assert world.r.rows["a"].wanted_by == "" and world.r.rows["a"].loads == 1
+
+
+def test_files_that_grow_are_measured_anew_and_never_loaded_beyond_what_is_free():
+    world = world_with("a", "b", memory_budget_gb=10.0)
+    world.facts_refused["a"] = "model.safetensors: its header is damaged; fetch the model again"
+    world.tick()
+    assert world.phase("a") is Phase.QUARANTINED
+    world.facts_refused.clear()  # the download is done
+    world.sizes_gb["a"] = 12.0
+    world.tick(2)
+    assert world.phase("a") is Phase.DOWN and world.r.rows["a"].need_bytes > 12 * GIB
+    world.want("a", medium=1)
+    world.tick(3)
+    assert world.starts("a") == 0 and "needs at least" in world.r.rows["a"].reason
+
+
+def test_two_models_that_fit_together_both_stay():
+    world = world_with("a", "b", memory_budget_gb=15.0, max_running=8)
+    world.kv_bytes["a"] = world.kv_bytes["b"] = 200_000
+    world.sizes_gb.update(a=4.0, b=4.0)
+    work_out(world)
+    world.r.rows["b"].last_used = world.now - 60
+    world.want("a", medium=1)
+    world.hello("a")
+    assert world.r.rows["a"].share_bytes + world.r.rows["b"].need_bytes <= 15 * GIB
+    assert loads(world)[0].batch_max > 1
+
+
+def test_who_cannot_fit_beside_the_pinned_is_told_so():
+    world = world_with("a", "b", memory_budget_gb=10.0)
+    world.sizes_gb.update(a=8.0, b=4.0)
+    work_out(world)
+    world.resident("a")
+    world.r.rows["a"].pinned = True
+    world.want("b", medium=1)
+    world.tick(2)
+    assert world.r.rows["b"].reason.startswith("waits for room: it needs") and "pinned" in world.r.rows["b"].reason
+    world.waits.pop("b")
+    world.tick(2)
+    assert world.r.rows["b"].reason == "nobody waits for it any more"
+
+
+def test_a_preload_that_is_held_back_says_why():
+    world = world_with("a", preload=("a",), preload_below_percent=70.0)
+    world.used = 0.75
+    world.tick(2)
+    assert "less than 70 % of memory is used; 75.0 %" in world.r.rows["a"].reason

@@ -50,7 +50,7 @@ def test_what_is_known_already_is_not_written_again(tmp_path):
 
 
 @pytest.mark.parametrize("change", [
-    {"format": 2}, {"format": None}, {"loaded_bytes": 0}, {"loaded_bytes": -1}, {"peak_bytes": 2**60},
+    {"format": 2}, {"format": None}, {"peak_bytes": 0}, {"loaded_bytes": -1}, {"peak_bytes": 2**60},
     {"peak_bytes": 1.5}, {"loaded_bytes": True}, {"load_s": -1.0}, {"load_s": float("nan")}, {"load_s": "1"},
     {"load_s": None}, {"padding": "x" * FILE_MAX_BYTES},
 ])

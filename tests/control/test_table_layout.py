@@ -39,7 +39,7 @@ GOLDEN = {  # kind -> first byte (in row 0), bytes, names in order; each name is
     "RowReason": (1536, 256, " ".join(f"text_{word}" for word in range(30))),
     "RowGateway": (1792, 256, "epoch incarnation gate fence_seen dispatched finished paused waiting_high "
                               "waiting_medium waiting_low oldest_wait_since_ns last_dispatch_ns use_count unfinished "
-                              "last_end_ns keep_alive_ms last_class"),
+                              "last_end_ns keep_alive_ms last_class oldest_any_since_ns"),
     "RowWorker": (2048, 256, "incarnation phase accepted finished active load_progress_permille tokens_out "
                              "mlx_active_bytes mlx_peak_bytes mlx_cache_bytes footprint_bytes heartbeat_ns progress_ns "
                              "steps load_ms context_length batch_max pid gateway_epoch share_bytes device_bytes"),

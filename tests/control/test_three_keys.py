@@ -6,6 +6,7 @@ from control import messages
 from control.adoption import adopt
 from control.rows import RowState
 from control.states import Phase
+from control.supervisord import ProcessState
 from control.three_keys import FENCE_ANSWER_WITHIN_S, QUIT_AGAIN_S
 from tests.support.control_world import GATEWAY, GIB, World
 
@@ -294,3 +295,21 @@ def test_a_row_that_was_torn_in_mid_write_counts_as_fenced():
     assert world.r.rows["a"].is_fenced
     world.settle("a")
     assert not world.r.rows["a"].is_fenced
+
+
+@pytest.mark.parametrize("leaked", [False, True])
+def test_an_operator_may_start_a_process_while_the_memory_of_the_last_is_looked_for(leaked):
+    world = world_with("a")
+    world.sizes_gb["a"] = 25
+    world.set_words("a", footprint_bytes=10 * GIB)
+    world.available_gb = 12.0
+    world.read_memory()
+    evict(world)
+    world.die("a")
+    world.tick(20 if leaked else 1)
+    assert world.phase("a") is (Phase.LEAK_SUSPECTED if leaked else Phase.VERIFY_FREE)
+    world.now += 0.5
+    world.facts("a", ProcessState.RUNNING, pid=5999, start=10)
+    assert world.phase("a") is Phase.STARTING and world.r.books.leaked_bytes == 10 * GIB
+    world.hello("a", pid=5999)
+    assert world.phase("a") is Phase.EMPTY and not world.r.rows["a"].is_fenced

@@ -7,15 +7,16 @@ tests/integration/test_table_lost.py, test_table_two_processes.py, tests/gateway
 import pytest
 
 from control.states import Phase
-from control.supervisord import ProcessState
+from control.supervisord import Facts, ProcessFact, ProcessState
 from control.table import RowControl, RowGateway, RowName
-from control.table_layout import LAYOUTS, LAYOUT_VERSION
+from control.table_layout import LAYOUTS
 from gateway.protocol import Done
 from tests.support.control_world import World as ControlWorld
 from tests.support.gateway_world import World as GatewayWorld
 from tests.support.live_stack import LiveStack
 from tests.support.supervisor_home import wait_until
 from tests.support.transcripts import Caller, Transcript, calling
+from workers import protocol as jobs
 
 SETTINGS = """
 [control]
@@ -77,3 +78,86 @@ def test_row_25_a_table_that_nobody_could_open_any_more_is_made_anew(stack, plac
     stack.wait_ready()
     Transcript(stack, "a", "#tokens=30").check_whole(30)
     assert stack.starts_of("a") == starts, "its worker served on"
+
+
+# -- row 26: counters read in mid-write ----------------------------------------------------------------------
+
+
+@pytest.mark.integration
+def test_row_26_whoever_looks_while_the_stack_works_sees_whole_records_that_only_grow(stack):
+    stack.load("a")
+    gateway = worker = (0, 0)
+    with calling(*(Caller(stack, ("a",), 30) for _ in range(3))) as callers:
+        while callers[0].answered("a") < 30:
+            row = stack.row("a")
+            assert row.control is not None and row.gateway is not None and row.worker is not None
+            assert row.gateway.finished <= row.gateway.dispatched and row.worker.finished <= row.worker.accepted
+            seen = (row.gateway.dispatched, row.gateway.finished), (row.worker.accepted, row.worker.tokens_out)
+            assert all(now >= before for now, before in zip(seen[0] + seen[1], gateway + worker, strict=True))
+            gateway, worker = seen
+
+
+# -- row 27: a pid is used twice -----------------------------------------------------------------------------
+
+
+def test_row_27_a_process_that_got_the_pid_of_a_dead_worker_is_no_worker_and_is_never_signalled():
+    world = ControlWorld("a", stall_limit_s=60.0)
+    world.gateway_up()
+    world.resident("a")
+    pid = world.r.rows["a"].pid
+    world.beating.clear()  # silent from now on: a stall, as far as its heartbeat goes
+    lists = ProcessFact("worker-a", ProcessState.RUNNING, pid + 1, 1, 0, 0)
+    for _ in range(200):
+        world.now += 1
+        world.r.on_tick(world.now)
+        world.r.processes.on_supervisord(Facts({"worker-a": lists}, int(world.now * 1e9)), world.now)
+    assert [order for order in world.orders if order[0] == "signal"] == [], "supervisord means another process by it"
+
+    reborn = ControlWorld("a")
+    reborn.gateway_up()
+    reborn.resident("a")
+    start_time_us = reborn.r.rows["a"].start_time_us
+    reborn.is_alive = lambda pid, start: start != start_time_us  # the pid lives, and is somebody else's
+    reborn.tick()
+    assert not reborn.r.rows["a"].has_process
+    reborn.tick(5)
+    reborn.want("a", medium=1)
+    assert reborn.starts("a") == 2, "the model can be had again"
+    assert [order for order in reborn.orders if order[0] == "signal"] == []
+
+
+# -- row 28: the clock jumps, the machine sleeps -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S])
+def test_row_28_an_hour_asleep_ends_no_request_and_signals_no_worker(jump_s):
+    """A sleep makes the monotonic clock jump forward at most; of the wall clock no decision takes notice."""
+    world = GatewayWorld("a", "b", queue_deadline_s=300.0)
+    world.worker_up("a")
+    world.submit("runs", model="a")
+    world.submit("waits", model="b")
+    world.now += max(0.0, jump_s)
+    world.d.admission.extend_deadlines(max(0.0, jump_s))  # as the loop does after a gap
+    world.worker_says(b"w1", jobs.Beat, "a", Phase.READY, [], 1)
+    world.turn()
+    assert not world.ended("waits"), "it has waited no minute longer than it was awake"
+    [job] = world.jobs_sent(b"w1")
+    world.answer(b"w1", job, tokens=3)
+    assert isinstance(world.end_of("runs"), Done)
+    world.pass_time(299)
+    assert not world.ended("waits")
+    world.pass_time(2)
+    assert world.end_of("waits").code == "queue_deadline", "and then it times out, once"
+
+
+def test_row_28_after_an_hour_asleep_control_judges_nobody_by_old_heartbeats():
+    world = ControlWorld("a", stall_limit_s=60.0)
+    world.gateway_up()
+    world.resident("a")
+    world.beating.clear()
+    world.now += HOUR_S
+    world.read_memory()
+    world.r.on_tick(world.now)
+    world.beating.add("a")
+    world.tick(30)
+    assert world.orders == [("start", "a")] and world.phase("a") is Phase.READY

@@ -165,7 +165,8 @@ def test_what_comes_back_goes_first_in_its_class_only() -> None:
     for number in (3, 1):
         door.admission.requeue(door.tickets[number], door.now)
     assert door.admission.running == (0, 1, 0)
-    assert door.admission.waiting("m") == (1, 5, 0, 0.0)
+    assert door.admission.waiting("m") == (1, 5, 0)
+    assert door.admission.waiting_since("m")[1] == 0.0
     assert door.start() == [7, 1]
     assert door.end(2, 7, 1) == [3, 4, 5]
 
@@ -283,7 +284,7 @@ def test_limits_under_which_somebody_could_never_run_are_refused(field: str, val
 def test_read_side_of_what_is_not_there() -> None:
     admission = Admission(Limits())
     assert admission.running_on("nobody") == 0
-    assert admission.waiting("nobody") == (0, 0, 0, None)
+    assert (admission.waiting("nobody"), admission.waiting_since("nobody")) == ((0, 0, 0), (None, None, None))
     with pytest.raises(KeyError):
         admission.position(1)
 

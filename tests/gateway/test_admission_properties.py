@@ -211,8 +211,9 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert self.submitted == len(self.ends) + admission.running_total + admission.queued_total
         for target in MODELS:
             mine = [known.ticket for known in self.queued if known.ticket.target == target]
-            counts = (sum(ticket.priority is kind for ticket in mine) for kind in Priority)
-            assert admission.waiting(target) == (*counts, min((t.arrived for t in mine), default=None))
+            by_class = [[ticket.arrived for ticket in mine if ticket.priority is kind] for kind in Priority]
+            assert admission.waiting(target) == tuple(map(len, by_class))
+            assert admission.waiting_since(target) == tuple(min(each, default=None) for each in by_class)
             assert admission.running_on(target) == sum(known.ticket.target == target for known in self.running)
 
     @invariant()

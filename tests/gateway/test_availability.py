@@ -86,7 +86,29 @@ def test_a_model_that_can_never_fit_is_refused_with_the_numbers_at_submit_in_the
     assert not world.d.requests and world.d.desk.waiting_for_load("a")[0] == 0
 
 
-@pytest.mark.parametrize("words", [{"ceiling_bytes": 0}, {"ceiling_bytes": 5 * GIB}])
+@pytest.mark.parametrize(("reason", "message"), [
+    ("needs at least 5.0 GiB (weights 4.9 GiB)", "needs at least 5.0 GiB (weights 4.9 GiB)"),
+    ("", "it needs at least 5.00 GiB, and all models together may have 4.00 GiB"),
+    ("down", "it needs at least 5.00 GiB, and all models together may have 4.00 GiB (down)")])
+def test_the_numbers_are_said_once(reason, message):
+    world = World()
+    is_too_big(world)
+    world.reasons["a"] = reason
+    world.submit("r1")
+    assert world.end_of("r1").message == f"a can never be loaded here: {message}"
+
+
+@pytest.mark.parametrize(("leaked_gib", "remedy"), [(2, "4.00 GiB"), (7, "0.00 GiB")])
+def test_what_was_leaked_cannot_be_had_either(leaked_gib, remedy):
+    world = World()
+    is_too_big(world)
+    world.control_words = {"ceiling_bytes": 6 * GIB, "leaked_bytes": leaked_gib * GIB}
+    world.submit("r1")
+    assert world.end_of("r1").code == "insufficient_memory" and f"may have {remedy}" in world.end_of("r1").message
+
+
+@pytest.mark.parametrize("words", [
+    {"ceiling_bytes": 0}, {"ceiling_bytes": 5 * GIB}, {"ceiling_bytes": 7 * GIB, "leaked_bytes": 2 * GIB}])
 def test_without_a_ceiling_or_below_it_the_model_is_waited_for(words):
     world = World()
     is_too_big(world)

@@ -59,7 +59,32 @@ def test_a_retry_keeps_dispatched_and_finished_of_the_row_together(table):
     world.turn()
     gateway, row = published(world, table)
     assert (row.dispatched, row.finished, gateway.retried, gateway.queued_medium) == (1, 1, 1, 1)
-    assert row.oldest_wait_since_ns == int(world.now * 1e9)
+    assert row.oldest_wait_since_ns == row.oldest_any_since_ns == int(world.now * 1e9)
+
+
+def test_since_when_the_highest_class_waits_is_told_apart_from_the_oldest_of_all(table):
+    """An old LOW waiter makes no fresh HIGH one look old. Who waits for a load alone is one of MEDIUM."""
+    world, at = World(), {"none": 0.0}
+
+    def since(expected: str, any_of_all: str = "low") -> None:
+        row = published(world, table)[1]
+        assert row.oldest_wait_since_ns == int(at[expected] * 1e9)
+        assert row.oldest_any_since_ns == int(at[any_of_all] * 1e9)
+
+    since("none", "none")
+    for request_id in ("low", "load", "medium", "high"):
+        world.now += 10.0
+        at[request_id] = world.now
+        if request_id == "load":
+            world.client_says(b"c2", {"type": "load", "id": "load", "model": "a"})
+        else:
+            world.submit(request_id, priority=request_id)
+        since("load" if request_id == "medium" else request_id)
+    for leaves, left in (("high", "load"), ("low", "load")):
+        world.client_says(b"c1", {"type": "cancel", "id": leaves})
+        since(left, "low" if leaves == "high" else "load")
+    world.d.desk.forget_client(b"c2")
+    since("medium", "medium")
 
 
 def test_nothing_is_written_for_a_row_that_did_not_change(table):
@@ -75,7 +100,8 @@ def test_nothing_is_written_for_a_row_that_did_not_change(table):
 def test_what_a_model_is_used_for_and_since_when(table):
     world = World()
     world.worker_up()
-    assert published(world, table)[1][-4:] == (0, 0, 0, 0)
+    row = published(world, table)[1]
+    assert (row.unfinished, row.last_end_ns, row.keep_alive_ms, row.last_class) == (0, 0, 0, 0)
     world.submit("r1", priority="low", keep_alive_s=2.5)
     row = published(world, table)[1]
     assert (row.unfinished, row.last_end_ns, row.keep_alive_ms, row.last_class) == (1, 0, 2501, 3)

@@ -75,6 +75,62 @@ def test_a_load_ends_in_an_error_when_it_is_hopeless_or_late():
     assert "warden ctl start worker-a" in world.end_of("q2").message
 
 
+def ask_of_control(world: World) -> messages.Ask:
+    (ask,) = [each for each in world.control_frames if isinstance(each, messages.Ask)]
+    return ask
+
+
+def told(world: World, code: str = "", text: str = "a will be loaded") -> None:
+    world.d.on_control(messages.Told(messages.VERSION, ask_of_control(world).id, code, text), world.now)
+    world.flush()
+
+
+def test_a_load_of_a_quarantined_model_is_put_to_control_and_then_waited_for_like_any():
+    world = World()
+    world.set_row("a", Phase.QUARANTINED)
+    world.client_says(b"c1", {"type": "load", "id": "q", "model": "a-alias", "keep_alive_s": 60})
+    world.pass_time(1.0)
+    assert (ask_of_control(world).verb, ask_of_control(world).model) == ("load", "a") and not world.ended("q")
+    world.set_row("a", Phase.DOWN)
+    told(world)
+    world.pass_time(30.0)
+    assert not world.ended("q") and world.d.desk.waiting_for_load("a")[0] == 1
+    world.worker_up()
+    assert protocol.decode_model(world.end_of("q").value).name == "a" and world.d.counters.rows["a"].keep_alive == 60_001
+
+
+@pytest.mark.parametrize(("told_code", "code"), [("model_unavailable", "model_unavailable"), ("made_up", "internal")])
+def test_a_quarantine_that_control_does_not_end_is_said_in_its_words(told_code, code):
+    world = World()
+    world.set_row("a", Phase.QUARANTINED)
+    world.client_says(b"c1", {"type": "load", "id": "q", "model": "a"})
+    told(world, told_code, "an operator stopped it")
+    assert (world.end_of("q").code, world.end_of("q").message) == (code, "an operator stopped it")
+    assert world.d.desk.waiting_for_load("a") == (0, None)
+
+
+def test_a_model_that_is_quarantined_again_and_a_control_that_is_away_end_the_load():
+    world = World()
+    world.set_row("a", Phase.QUARANTINED)
+    world.client_says(b"c1", {"type": "load", "id": "q", "model": "a"})
+    told(world)
+    world.reasons["a"] = "4 crashes in 5 min"
+    world.pass_time(0.1)
+    assert "quarantined: 4 crashes" in world.end_of("q").message
+    world.control_is_away = True
+    world.client_says(b"c1", {"type": "load", "id": "q2", "model": "a"})
+    assert world.end_of("q2").code == "gateway_unavailable"
+
+
+def test_a_yes_of_control_is_still_bound_by_how_many_may_wait(monkeypatch):
+    monkeypatch.setattr("gateway.desk.LOAD_WAITERS_MAX", 0)
+    world = World()
+    world.set_row("a", Phase.QUARANTINED)
+    world.client_says(b"c1", {"type": "load", "id": "q", "model": "a"})
+    told(world)
+    assert world.end_of("q").code == "queue_full"
+
+
 def test_a_result_is_plain_messagepack():
     world = World()
     world.client_says(b"c1", {"type": "list", "id": "q"})

@@ -119,6 +119,29 @@ def test_a_fence_in_the_table_is_answered_over_the_socket(around):
     assert told == messages.Fenced(messages.VERSION, around.loop.dispatcher.epoch, "a", 3, 8)
 
 
+def test_after_a_clock_was_set_back_the_control_process_of_a_table_made_anew_is_obeyed(around):
+    control = open_router(around.context, around.home.endpoint("control"), 1 << 20)
+    assert control.poll(WAIT_MS)
+    identity = control.recv_multipart()[0]
+    state = messages.ModelState(messages.VERSION, 5, "a", 1, Phase.DOWN)
+    control.send_multipart((identity, messages.encode(state)))
+    wait_until("the older one's word", lambda: "a" in around.loop.dispatcher.desk.states)
+    anew = Table.create(around.home.table, 78)
+    anew.name_row(0, "a")
+    for kind, at, words in ((ControlWords, None, {"epoch": 4, "heartbeat_ns": 1}),
+                            (RowControl, 0, {"incarnation": 3, "phase": Phase.ALIVE, "fence_id": 8})):
+        writer = anew.writer(kind, at)
+        writer.set(**words)
+        writer.flush()
+    wait_until("its words", lambda: anew.read(GatewayWords) is not None)
+    control.send_multipart((identity, messages.encode(messages.Fence(messages.VERSION, 4, "a", 3, 8))))
+    told = None
+    while not isinstance(told, messages.Fenced):
+        told = receive(control, messages.decode_from_peer)
+        assert not isinstance(told, messages.GateBusy), "a fence of the new control process is void"
+    anew.close()
+
+
 def test_an_order_goes_to_control_and_back(around):
     control = open_router(around.context, around.home.endpoint("control"), 1 << 20)
     assert control.poll(WAIT_MS)

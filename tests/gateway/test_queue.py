@@ -101,7 +101,8 @@ def test_low_moves_to_medium_when_its_time_came_and_stays_low_for_the_counts() -
     assert (standing.line(LOW).waiting, standing.line(MEDIUM).waiting) == (1, 1)
     standing.queue.age(31.0)
     assert (standing.line(LOW).waiting, standing.line(MEDIUM).waiting) == (0, 2)
-    assert standing.queue.waiting("m") == (0, 1, 1, 0.0)
+    assert standing.queue.waiting("m") == (0, 1, 1)
+    assert standing.queue.waiting_since("m") == (None, 0.0, 1.0)
     assert standing.queue.next_moment() == inf  # only deadlines are left, and there are none
 
 
@@ -127,16 +128,17 @@ def test_late_is_the_earliest_deadline_that_has_come() -> None:
     assert standing.queue.next_moment() == 30.0
 
 
-def test_waiting_counts_a_target_and_knows_its_oldest() -> None:
+def test_waiting_counts_a_target_and_knows_the_oldest_of_each_class() -> None:
     standing = Standing()
     standing.enter(HIGH, arrived=5.0)
     standing.enter(MEDIUM, arrived=3.0, tickets=2)
     standing.enter(LOW, arrived=1.0, target="n")
-    assert standing.queue.waiting("m") == (1, 2, 0, 3.0)
-    assert standing.queue.waiting("n") == (0, 0, 1, 1.0)
-    assert standing.queue.waiting("unheard of") == (0, 0, 0, None)
+    assert (standing.queue.waiting("m"), standing.queue.waiting_since("m")) == ((1, 2, 0), (5.0, 3.0, None))
+    assert (standing.queue.waiting("n"), standing.queue.waiting_since("n")) == ((0, 0, 1), (None, None, 1.0))
+    assert standing.queue.waiting("unheard of") == (0, 0, 0)
+    assert standing.queue.waiting_since("unheard of") == (None, None, None)
     standing.take_all(MEDIUM)
-    assert standing.queue.waiting("m") == (1, 0, 0, 5.0)
+    assert (standing.queue.waiting("m"), standing.queue.waiting_since("m")) == ((1, 0, 0), (5.0, None, None))
 
 
 def test_position_of_one_caller_is_exact() -> None:

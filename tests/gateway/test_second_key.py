@@ -107,6 +107,32 @@ def test_a_control_process_that_was_replaced_is_not_obeyed(newer):
     assert ask(world, control_epoch=6) == FENCED
 
 
+def test_in_a_table_made_anew_a_control_process_with_a_smaller_epoch_is_obeyed():
+    world = World()
+    world.worker_up()
+    put_fence(world)
+    world.d.second_key.hear(6)
+    assert ask(world, control_epoch=5) == busy(0)
+    world.d.second_key.forget_control()
+    assert ask(world, control_epoch=5) == FENCED
+    assert ask(world, control_epoch=4) == busy(0)
+
+
+def test_a_fence_that_is_given_up_delays_who_waits_until_the_next_turn_only():
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    put_fence(world)
+    assert ask(world) == busy(1)
+    world.submit("r2")
+    world.turn()
+    assert len(world.jobs_sent()) == 1
+    put_fence(world, cleared=FENCE)
+    world.d.start_turn(world.now)
+    world.d.pump(world.now)
+    assert len(world.jobs_sent()) == 2
+
+
 def test_a_model_without_a_worker_is_fenced():
     world = World()
     put_fence(world)

@@ -37,7 +37,7 @@ class ControlProcess(Process):
         adopted = world.table is not None
         self.table = world.table or world.make_table()
         self._header = self.table.writer(ControlWords)
-        epoch = max(self._header.get("epoch") + 1, int(world.wall_s))
+        epoch = max(self._header.get("epoch") + 1, int(world.wall_s * 1000))
         self._header.set(epoch=epoch, pid=1)
         self._rows = {slug: self.table.writer(RowControl, index) for index, slug in enumerate(world.slugs)}
         self._inbox: list[Facts | OrderDone] = []

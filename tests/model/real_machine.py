@@ -14,11 +14,11 @@ from tests.model.real_gateway import AFTER_GATES, BEFORE_WORDS
 from tests.model.real_wire import ALL, Process
 from tests.model.real_world import RealWorld, Variant
 
-SLUGS = st.sampled_from(["a", "b"])
+SLUGS = st.sampled_from(["a", "a", "b"])
 READS = st.just(ALL) | st.lists(st.integers(0, 3), max_size=3)
 CHANNELS = [("gateway", "a"), ("gateway", "b"), ("a", "gateway"), ("control", "a"), ("control", "b"), ("a", "control"),
             ("control", "gateway"), ("gateway", "control")]
-NEVER = ""
+NEVER, NOT_SLOW = "", ("", "")
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -32,12 +32,16 @@ class AnyOrder(RuleBasedStateMachine):
         self.world = RealWorld(self.variant)
         self.table_was_lost = False
 
-    @initialize(asked=st.lists(SLUGS, max_size=2))
-    def begins(self, asked):
+    @initialize(asked=st.lists(SLUGS, max_size=2), busy=st.booleans())
+    def begins(self, asked, busy):
+        """Models are loaded, and perhaps answering."""
         self.world.let_run(1)
-        for slug in asked:
-            self.world.client.submit(slug)
-        self.world.let_run(2)
+        for _ in range(1 + busy):
+            for slug in asked:
+                self.world.client.submit(slug)
+            self.world.let_run(1.5)
+            self.world.engines_rest = busy
+        self.world.engines_rest = False
 
     # -- turns -----------------------------------------------------------------------------------------------
 
@@ -75,12 +79,13 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.now += seconds
 
-    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 3.0]), slow=st.just((NEVER, NEVER)) | st.sampled_from(CHANNELS))
-    def all_is_well_but_one_channel(self, seconds, slow):
-        """Nothing arrives there meanwhile."""
-        self.world.wire.slow = slow
+    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 3.0]), engines=st.booleans(),
+          slow=st.just(NOT_SLOW) | st.sampled_from(CHANNELS))
+    def all_is_well_but(self, seconds, engines, slow):
+        """Nothing arrives on one channel meanwhile; or no engine finishes anything."""
+        self.world.wire.slow, self.world.engines_rest = slow, not engines
         self.world.let_run(seconds)
-        self.world.wire.slow = (NEVER, NEVER)
+        self.world.wire.slow, self.world.engines_rest = NOT_SLOW, False
 
     # -- people ----------------------------------------------------------------------------------------------
 
@@ -154,6 +159,6 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.world.sound:
-            self.world.wire.slow = (NEVER, NEVER)
+            self.world.wire.slow, self.world.engines_rest = NOT_SLOW, False
             self.world.settle()
         self.seen.update(self.world.seen)

@@ -100,6 +100,7 @@ class RealWorld:
         self._late: list[tuple[float, int]] = []  # memory of the dead that is not back: until when, and how much
         self.journal: list[str] = []
         self.seen: Counter[str] = Counter()
+        self.engines_rest = False  # they neither step nor obey nor finish a load
         self.sound = True  # no turn ended in an error
         self.drained = False  # some worker was told TERM: a job that crosses that is tried again, and counts as lost
         self.workers: dict[str, WorkerProcess] = {}
@@ -199,7 +200,7 @@ class RealWorld:
                 if process.alive:
                     self.turn(process)
             self.restart_the_dead()
-            for worker in self.workers.values():
+            for worker in () if self.engines_rest else self.workers.values():
                 worker.engine.step()
                 worker.engine.finish_load()
             self.watch.check()
@@ -209,7 +210,8 @@ class RealWorld:
 
     @property
     def _is_quiet(self) -> bool:
-        working = any(worker.engine.has_work or worker.leaving for worker in self.workers.values())
+        working = any(worker.leaving or not self.engines_rest and worker.engine.has_work
+                      for worker in self.workers.values())
         return self.wire.is_quiet and not working and not self.supervisord.orders and not self.control.has_news
 
     # -- the end ---------------------------------------------------------------------------------------------

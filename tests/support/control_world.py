@@ -23,6 +23,7 @@ class World:
         self.now = 100.0
         self.used, self.total_gb, self.available_gb = 0.2, total_gb, total_gb * 0.9
         self.sizes_gb: dict[str, float] = {}  # of a model's weights
+        self.kv_bytes: dict[str, int] = {}  # of one token
         self.facts_refused: dict[str, str] = {}
         self.profiles: dict[str, Profile] = {}
         self.gateway_words: dict[str, dict[str, int]] = {}  # beside what `waits` and `last_used` say
@@ -87,7 +88,8 @@ class World:
         return RowGateway(**words)
 
     def read_facts(self, slug):
-        return self.facts_refused.get(slug) or ModelFacts(int(self.sizes_gb.get(slug, 0) * GIB), 0, 4096, 0, "echo")
+        return self.facts_refused.get(slug) or ModelFacts(
+            int(self.sizes_gb.get(slug, 0) * GIB), self.kv_bytes.get(slug, 0), 4096, 0, "echo")
 
     def read_profile(self, slug):
         return self.profiles.get(slug)

@@ -14,7 +14,7 @@ import pytest
 from tests.support.engines import EngineInThread, Transcript, kept_limits, run, steps
 from tests.support.models import model_path
 from workers.engine import EngineJob, JobRefused, LoadPlan
-from workers.kv_room import ANSWER_MIN_TOKENS, KvRoom, LayerKv
+from workers.kv_room import KvRoom, LayerKv
 from workers.mlx_engine import MlxEngine
 from workers.protocol import Sampling
 
@@ -137,9 +137,9 @@ def test_a_waiting_job_can_be_removed_and_its_key_used_again(tight):
     assert len(transcript[2].ids) == 5 and len(transcript[1].ids) == 50
 
 
-def test_an_answer_of_no_given_length_gets_what_a_planned_row_has_left(tight):
-    transcript = run(tight, job(1, 40), job(2, 299))
-    assert (len(transcript[1].ids), len(transcript[2].ids)) == (300 - 40, ANSWER_MIN_TOKENS)
+def test_an_answer_of_no_given_length_gets_as_much_as_a_planned_row_beside_its_prompt(tight):
+    transcript = run(tight, job(1, 40), job(2, 350))
+    assert (len(transcript[1].ids), len(transcript[2].ids)) == (300, 300)
     assert transcript[1].end.reason == "length"
 
 

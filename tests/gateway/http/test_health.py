@@ -164,9 +164,9 @@ def test_queue_stats(tmp_path):
     gateway = words(GatewayWords, epoch=5, heartbeat_ns=NOW_NS, running_medium=4, running_high=1, queued_low=3,
                     admitted_high=10, admitted_medium=20, admitted_low=30, finished=40, expired=1, rejected=2,
                     displaced=3, failed=4, cancelled=5)
-    rows = (row(gateway={"oldest_wait_since_ns": NOW_NS - 2 * S}),
-            row(1, "other", gateway={"oldest_wait_since_ns": NOW_NS - 9 * S})._replace(
-                gateway=words(RowGateway, epoch=4, oldest_wait_since_ns=NOW_NS - 9 * S)))
+    rows = (row(gateway={"oldest_wait_since_ns": NOW_NS - 1 * S, "oldest_any_since_ns": NOW_NS - 2 * S}),
+            row(1, "other", gateway={"oldest_any_since_ns": NOW_NS - 9 * S})._replace(
+                gateway=words(RowGateway, epoch=4, oldest_any_since_ns=NOW_NS - 9 * S)))
     assert make_queue_stats(gateway, rows, make_config(tmp_path), now_ns=NOW_NS) == {
         "active_requests": 5, "max_concurrent": 5, "queue_size": 3, "max_queue_size": 50, "is_processing": True,
         "stats": {"total_queued": 60, "total_processed": 40, "total_expired": 1, "total_rejected": 5,
