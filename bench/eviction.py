@@ -17,7 +17,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -195,7 +195,8 @@ class Race:
     def _drain(self, pipe: object) -> None:
         """No more requests; hear how the outstanding ones end."""
         say("waiting for the answers that are outstanding")
-        pipe.send_bytes(b"")
+        with suppress(BrokenPipeError):  # `_hear` says so
+            pipe.send_bytes(b"")
         give_up_at = time.monotonic() + DRAIN_WITHIN_S + END_WITHIN_S
         while self.news is None or not self.news.is_last:
             if not pipe.poll(max(give_up_at - time.monotonic(), 0)):

@@ -135,7 +135,7 @@ class Reconciler:
         same_process = row is not None and (row.pid, row.start_time_us) == (hello.pid, hello.start_time_us)
         if row is None:
             self._refuse(identity, f"no model with the slug {hello.slug!r} is configured")
-        elif row.phase is Phase.STOPPING:
+        elif row.phase in (Phase.STOPPING, Phase.VERIFY_FREE):
             return  # it leaves; or it is the next one, comes too early, and says it again
         elif hello.incarnation == 0 and not (same_process and row.phase is Phase.ALIVE):
             self._welcome_newborn(row, identity, hello, now)

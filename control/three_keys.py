@@ -204,12 +204,9 @@ class ThreeKeys:
         self.r.act(now)
 
     def on_new_process(self, row: RowState) -> None:
-        """An operator started one while the memory of the last was looked for: what is missing counts as leaked."""
-        if row.phase is Phase.VERIFY_FREE and row.stop is not None and row.stop.memory.missing_bytes:
-            self.r.books.on_leak(row.stop.memory)
-        if row.phase in (Phase.VERIFY_FREE, Phase.LEAK_SUSPECTED):
+        """An operator started one although memory of the last is missing; that stays in the books."""
+        if row.phase is Phase.LEAK_SUSPECTED:
             row.on_memory_back("started anew")
-            row.clear_fence()
 
     def _note_evicted(self, row: RowState, now: float) -> None:
         stop = row.stop

@@ -169,6 +169,7 @@ class Runtime:
         self.finished += len(self.jobs)
         self.jobs.clear()
         self.effects.drop_unsent()
+        self._end_if_drained()
 
     def _on_job(self, job: jobs.Job, now: float) -> None:
         key = (job.epoch, job.job, job.attempt)
@@ -199,6 +200,9 @@ class Runtime:
     def _forget(self, key: JobKey) -> None:
         self.jobs.discard(key)
         self.finished += 1
+        self._end_if_drained()
+
+    def _end_if_drained(self) -> None:
         if self.phase is Phase.DRAINING and not self.jobs:
             self.exit_code = 0  # (5)
 

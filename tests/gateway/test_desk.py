@@ -96,7 +96,8 @@ def test_a_load_of_a_quarantined_model_is_put_to_control_and_then_waited_for_lik
     world.pass_time(30.0)
     assert not world.ended("q") and world.d.desk.waiting_for_load("a")[0] == 1
     world.worker_up()
-    assert protocol.decode_model(world.end_of("q").value).name == "a" and world.d.counters.rows["a"].keep_alive == 60_001
+    assert protocol.decode_model(world.end_of("q").value).name == "a"
+    assert world.d.counters.rows["a"].keep_alive == 60_001
 
 
 @pytest.mark.parametrize(("told_code", "code"), [("model_unavailable", "model_unavailable"), ("made_up", "internal")])
