@@ -156,8 +156,8 @@ class ModelSettings:
     context_length: int = setting(0, "Longest prompt and answer together, in tokens. 0: the model's own.", 0, 10**7)
     batch_size: int = setting(8, "Requests this model decodes together in one step.", 1, 256)
     max_tokens: int = setting(
-        0, "Longest answer in tokens for requests that do not say. 0: the rest of the context, at most as much as one "
-        "planned row (4096 tokens) beside the prompt when memory is shared out.", 0, 10**7)
+        0, "Longest answer in tokens for requests that do not say. 0: what is left of 4096 tokens after the "
+        "prompt, and at least 2048, as far as the context goes.", 0, 10**7)
     preload: bool = setting(
         False, "Load this model at start and not at the first request. The variables list the names of the models to "
         "load, separated by commas, and replace what the file says.", also=("WARDEN_PRELOAD", "MLX_PRELOAD_MODELS"))

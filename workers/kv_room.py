@@ -9,8 +9,8 @@ a job is admitted by what the *whole* batch would take with it, at the length it
    stands: of n rows at most n-1. Rows that join, leave or grow are copied layer by layer, two layers at once; MLX waits
    rather than copy more, since its memory limit is the share. `control/budget.py` plans with the same sum.
 3. A job reserves its prompt and its answer, cut to the longest that fits alone. One that does not say how long its
-   answer may be gets as much as one row of the plan for the answer alone, however long its prompt: enough for every
-   ordinary answer, and few enough that others still fit beside it.
+   answer may be gets one row of the plan, and at least half a row for the answer alone, however long its prompt:
+   enough for every ordinary answer, and as many short ones join as the plan has rows.
 4. Nobody joins before the first that waits. Since that one fits alone, it joins at the latest when the batch is empty:
    no job starves, and the batch is never empty while somebody waits.
 
@@ -81,7 +81,7 @@ class KvRoom:
             return min(prompt_tokens + max_tokens, longest)
         if self.room_bytes is None or not self._row_tokens:
             return longest
-        return min(prompt_tokens + self._row_tokens, longest)
+        return min(max(self._row_tokens, prompt_tokens + self._row_tokens // 2), longest)
 
     def choose_joining(self, inside: Sequence[int], waiting: Sequence[int]) -> int:
         """How many of `waiting`, from the front, join the rows `inside` now; all numbers are reservations (4)."""

@@ -98,13 +98,13 @@ def test_the_numbers_are_said_once(reason, message):
     assert world.end_of("r1").message == f"a can never be loaded here: {message}"
 
 
-@pytest.mark.parametrize(("leaked_gib", "remedy"), [(2, "4.00 GiB"), (7, "0.00 GiB")])
-def test_what_was_leaked_cannot_be_had_either(leaked_gib, remedy):
+@pytest.mark.parametrize(("leaked_gib", "left"), [(2, "4.00 GiB"), (7, "0.00 GiB")])
+def test_what_was_leaked_cannot_be_had_either(leaked_gib, left):
     world = World()
     is_too_big(world)
     world.control_words = {"ceiling_bytes": 6 * GIB, "leaked_bytes": leaked_gib * GIB}
     world.submit("r1")
-    assert world.end_of("r1").code == "insufficient_memory" and f"may have {remedy}" in world.end_of("r1").message
+    assert world.end_of("r1").code == "insufficient_memory" and f"may have {left}" in world.end_of("r1").message
 
 
 @pytest.mark.parametrize("words", [

@@ -63,7 +63,7 @@ def test_the_longest_row_fits_alone_and_a_longer_one_does_not(layers, room_bytes
 
 @pytest.mark.parametrize(("prompt", "asked", "reserved"), [
     (100, 50, 150), (100, 5000, 3000),  # as asked, or as long as fits
-    (100, 0, 1100), (1500, 0, 2500), (2900, 0, 3000), (2999, 0, 3000)])  # as long as a planned row beside the prompt
+    (100, 0, 1000), (1500, 0, 2000), (2900, 0, 3000), (2999, 0, 3000)])  # a planned row, or half a row of answer
 def test_a_job_reserves_its_prompt_and_its_answer(prompt, asked, reserved):
     assert KvRoom(PLAIN, 1, row_tokens=1000).choose_reservation(prompt, asked, 3000) == reserved
 
