@@ -137,9 +137,9 @@ def test_a_waiting_job_can_be_removed_and_its_key_used_again(tight):
     assert len(transcript[2].ids) == 5 and len(transcript[1].ids) == 50
 
 
-def test_an_answer_of_no_given_length_gets_as_much_as_a_planned_row_beside_its_prompt(tight):
+def test_an_answer_of_no_given_length_gets_the_rest_of_a_planned_row_and_at_least_half_of_one(tight):
     transcript = run(tight, job(1, 40), job(2, 350))
-    assert (len(transcript[1].ids), len(transcript[2].ids)) == (300, 300)
+    assert (len(transcript[1].ids), len(transcript[2].ids)) == (260, 150)
     assert transcript[1].end.reason == "length"
 
 
