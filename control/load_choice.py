@@ -3,7 +3,8 @@
 The rules, in order
 1. While memory is CRITICAL or worse nothing is started, loaded or made room for. What leaves then leaves for the
    answers in flight, and a load would take just that memory.
-2. One load at a time: while one is under way nothing else is started or loaded. Room may be made meanwhile.
+2. One load at a time. While one is under way, or the head starts, room may be made, and processes of the next that are
+   wanted are started, at most `prewarm` at a time.
 3. Models that somebody wants go by the highest class that waits, then by the oldest wait. An operator's wish counts as
    one waiter of class MEDIUM. What could never get its room (`could_fit`) is passed over, so that it blocks nobody, and
    so is a model in backoff until its time has come.
@@ -105,13 +106,26 @@ def choose_next(rows: list[Facts], prewarm: int, room: Room) -> Choice:
             return Start(head.slug, why_wanted(head))
         if head.needs_bytes > room.free_bytes:
             return MakeRoom(head.slug, head.needs_bytes, *urgency(head), why_wanted(head))
-        return Nothing(f"{under_way} is loading") if under_way else _bring(head, room.free_bytes)  # 2
+        if under_way or head.phase is Phase.STARTING:
+            return choose_start(rows, prewarm, room, head)  # 2
+        return _bring(head, room.free_bytes)
     if under_way:
         return Nothing(f"{under_way} is loading")  # 2
     for row in rows:
         if row.wanted_by == PRELOAD and row.can_come and room.preload_allowed and row.needs_bytes <= room.free_bytes:
             return _bring(row, room.free_bytes)  # 6
     return choose_prewarm(rows, prewarm, room)
+
+
+def choose_start(rows: list[Facts], prewarm: int, room: Room, head: Facts) -> Choice:
+    """Whose process is started while the head starts or another model loads: the next that is wanted, so that starting
+    Python does not wait for reading weights. As many as are kept warm, and only in what the head leaves."""
+    warm = sum(row.phase in (Phase.EMPTY, Phase.STARTING) for row in rows)
+    left_bytes = room.free_bytes - head.needs_bytes
+    for row in wanted(rows):
+        if row.phase is Phase.DOWN and row.start_bytes <= left_bytes and warm < prewarm:
+            return Start(row.slug, why_wanted(row))
+    return Nothing(f"{head.slug} comes first")
 
 
 def choose_beside(rows: list[Facts], head: str, room: Room, beside_bytes: int) -> Choice:

@@ -137,7 +137,10 @@ class Loop:
         return self._read[kind, index]
 
     def is_alive(self, pid: int, start_time_us: int) -> bool:
-        return is_alive(pid, start_time_us)
+        alive = is_alive(pid, start_time_us)
+        if not alive:
+            self._read.clear()  # its last words (that it leaves) may be newer than what was read in this moment
+        return alive
 
     def read_facts(self, slug: str) -> ModelFacts | str:
         return self._disk.read_facts(slug)

@@ -3,7 +3,8 @@
 supervisord's list, read once a second, is the truth about processes; it may be old, so each list carries the moment it
 was asked for, and news from before an order or an end is not believed. A welcomed worker's death is noticed sooner, by
 pid and start time. STOPPED in the list means that an operator stopped it: the model is held until it is started again.
-A list that cannot be had is nobody's crash.
+STOPPING means that it was told to, once; a TERM that comes while a process is being started can be lost, so it is said
+again. A list that cannot be had is nobody's crash.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class ProcessWatch:
                 row.on_started(now, "started by an operator")
                 row.start_confirmed_at = now
                 self.r.tell([row], now)
+            elif fact.state is ProcessState.STOPPING:
+                self._say_term_again(row, fact)
         elif row.phase is Phase.STARTING:
             if row.start_confirmed_at is None or self.read_at <= row.start_confirmed_at:
                 return  # older than the order
@@ -91,6 +94,12 @@ class ProcessWatch:
         elif fact.state == ProcessState.STOPPED and fact.start_s and not row.has_process:
             if row.phase is not Phase.HELD:
                 self._hold(row, now)
+
+    def _say_term_again(self, row: RowState, fact: ProcessFact) -> None:
+        """An operator's stop that a worker did not hear; not before its hello, since then it does hear."""
+        if row.phase is Phase.ALIVE and row.pid == fact.pid and row.effective is not Phase.DRAINING:
+            self.r.effects.note("term_again", model=row.slug, incarnation=row.incarnation)
+            self.r.effects.order("signal", PROGRAM + row.slug, "TERM")
 
     def _is_new_process(self, row: RowState, fact: ProcessFact) -> bool:
         """A process that control did not order: not the one it knows, nor the one it has just seen end."""

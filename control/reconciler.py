@@ -11,8 +11,8 @@ Guarantees
 1. A worker is started at most once per order: while an order or a process is outstanding there is no second one.
 2. Incarnations and fences only grow, also across a table made anew (`floor`).
 3. A new control process adopts living workers as they are (`adoption`).
-4. A worker leaves to make room only by its own will, after three keys. `_signal_stalled` is the only place that signals
-   one, for want of progress, and asserts it.
+4. A worker leaves to make room only by its own will, after three keys. `_signal_stalled` is the only place that decides
+   to signal one, for want of progress, and asserts it; `process_watch` repeats an operator's TERM that was lost.
 """
 
 from collections.abc import Iterable
@@ -237,7 +237,7 @@ class Reconciler:
         self.act(now)
 
     def _signal_stalled(self, row: RowState, now: float) -> None:
-        """The only place that signals a worker (4): for want of progress, never to make room."""
+        """The only place that decides to signal a worker (4): for want of progress, never to make room."""
         reason = stall.why_stalled(row, self.effects.read_worker(row.index), now, self.limits)
         number = stall.next_signal(row, now) if reason else ""
         if not number or not self.processes.is_its_process(row):

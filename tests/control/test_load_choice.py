@@ -153,3 +153,22 @@ def test_nothing_is_prewarmed_where_it_does_not_fit_or_memory_is_short():
 def test_nothing_is_prewarmed_while_somebody_waits_for_a_start():
     rows = [row("a", P.STARTING, (1, 0, 0)), row("b")]
     assert isinstance(choose_next(rows, 5, room()), Nothing)
+
+
+@pytest.mark.parametrize("others, prewarm, free, slug", [
+    ([row("b", waiting=(0, 1, 0), oldest=2.0), row("c", waiting=(0, 1, 0), oldest=3.0)], 2, 1000, "b"),
+    ([row("b", P.STARTING, (0, 1, 0), oldest=2.0), row("c", waiting=(0, 1, 0), oldest=3.0)], 3, 1000, "c"),
+    ([row("b", P.STARTING, (0, 1, 0), oldest=2.0), row("c", waiting=(0, 1, 0), oldest=3.0)], 2, 1000, None),  # enough
+    ([row("b", waiting=(0, 1, 0), oldest=2.0)], 1, 1000, None),  # the head is the one that is kept warm
+    ([row("b", waiting=(0, 1, 0), oldest=2.0)], 2, 10, None),  # the head needs all that is free
+    ([row("b")], 2, 1000, None),  # nobody wants it
+])
+def test_2_processes_of_the_next_wanted_are_started_while_the_head_starts(others, prewarm, free, slug):
+    head = row("a", P.STARTING, (0, 1, 0), oldest=1.0, needs=10)
+    choice = choose_next([head, *others], prewarm, room(free))
+    assert (isinstance(choice, Start) and choice.slug or None) == slug
+
+
+def test_2_and_while_another_loads():
+    rows = [row("a", P.LOADING, loading=True), row("b", waiting=(1, 0, 0), oldest=1.0, needs=10)]
+    assert choose_next(rows, 1, room()) == Start("b", "1 waiting, the highest HIGH")

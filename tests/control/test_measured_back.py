@@ -44,7 +44,7 @@ def test_little_memory_is_back_without_a_look() -> None:
     small = BEFORE._replace(footprint_bytes=SMALL_BYTES - 1)
     assert decide_back(small, ENDED_AT, ENDED_AT + 60) == (Outcome.BACK, "63 MiB are too little to be measured", 0)
     assert still_leaked_bytes(small, 0, 0) == 0
-    assert outcome(BEFORE._replace(footprint_bytes=SMALL_BYTES), 60) is Outcome.LEAKED
+    assert outcome(BEFORE._replace(footprint_bytes=SMALL_BYTES + 1), 60) is Outcome.LEAKED
 
 
 def test_what_another_worker_took_meanwhile_does_not_hide_what_came_back() -> None:

@@ -163,3 +163,18 @@ def test_a_start_that_control_did_not_live_to_see(fact, phase):
         world.tick(2)
         world.tick()
         assert world.starts("a") == 2
+
+
+def test_an_operators_term_that_a_worker_did_not_hear_is_said_again_once_it_has_greeted():
+    world = World("a")
+    world.want("a", medium=1)
+    stopping = {"state": ProcessState.STOPPING, "pid": 5000, "start": 10}
+    world.facts("a", **stopping)
+    assert len(world.orders) == 1, "it would be lost again"
+    world.load("a")
+    world.facts("a", **stopping)
+    world.facts("a", **stopping | {"pid": 4999})  # news of another process
+    assert world.orders[1:] == [("signal", "a", "TERM")]
+    world.report("a", Phase.DRAINING)
+    world.facts("a", **stopping)
+    assert len(world.orders) == 2, "it heard"

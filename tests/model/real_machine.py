@@ -19,6 +19,8 @@ READS = st.just(ALL) | st.lists(st.integers(0, 3), max_size=3)
 CHANNELS = [("gateway", "a"), ("gateway", "b"), ("a", "gateway"), ("control", "a"), ("control", "b"), ("a", "control"),
             ("control", "gateway"), ("gateway", "control")]
 NEVER, NOT_SLOW = "", ("", "")
+SLOW = st.just(NOT_SLOW) | st.sampled_from(CHANNELS)
+THEN = st.none() | SLOW
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -79,29 +81,36 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.now += seconds
 
-    @rule(seconds=st.sampled_from([0.1, 0.3, 1.0, 3.0]), engines=st.booleans(),
-          slow=st.just(NOT_SLOW) | st.sampled_from(CHANNELS))
-    def all_is_well_but(self, seconds, engines, slow):
-        """Nothing arrives on one channel meanwhile; or no engine finishes anything."""
-        self.world.wire.slow, self.world.engines_rest = slow, not engines
+    @rule(seconds=st.sampled_from([0.1, 0.3, 1.2, 3.0]), slow=SLOW, engines_rest=st.booleans())
+    def all_is_well_but(self, seconds, slow, engines_rest):
+        """Nothing arrives on one channel meanwhile; or no engine does anything."""
+        self.world.wire.slow, self.world.engines_rest = slow, engines_rest
         self.world.let_run(seconds)
         self.world.wire.slow, self.world.engines_rest = NOT_SLOW, False
+
+    def then(self, slow):
+        """A moment after something has happened: everybody has done what is to be done, but for one channel."""
+        if slow is not None:
+            self.all_is_well_but(0.1, slow, True)
 
     # -- people ----------------------------------------------------------------------------------------------
 
     @rule(slug=SLUGS, tokens=st.integers(1, 3), priority=st.sampled_from(protocol.PRIORITIES),
-          keep_alive_s=st.sampled_from([None, None, 0.0]))
-    def somebody_asks(self, slug, tokens, priority, keep_alive_s):
+          keep_alive_s=st.sampled_from([None, None, 0.0]), slow=THEN)
+    def somebody_asks(self, slug, tokens, priority, keep_alive_s, slow):
         self.world.client.submit(slug, tokens, priority=priority, keep_alive_s=keep_alive_s)
+        self.then(slow)
 
-    @rule(pick=st.integers(0, 5))
-    def somebody_cancels(self, pick):
+    @rule(pick=st.integers(0, 5), slow=THEN)
+    def somebody_cancels(self, pick, slow):
         if waiting := self.world.client.waiting:
             self.world.client.say({"type": "cancel", "id": waiting[pick % len(waiting)]})
+            self.then(slow)
 
-    @rule(slug=SLUGS)
-    def an_operator_evicts(self, slug):
+    @rule(slug=SLUGS, slow=THEN)
+    def an_operator_evicts(self, slug, slow):
         self.world.client.order("evict", slug)
+        self.then(slow)
 
     @rule(slug=SLUGS, verb=st.sampled_from(["evict", "unload", "load", "pin", "start", "stop"]))
     def an_operator_does_something_else(self, slug, verb):
@@ -121,8 +130,9 @@ class AnyOrder(RuleBasedStateMachine):
     def find(self, who: str) -> Process | None:
         return next((process for process in self.world.processes if process.kind == who), None)
 
-    @rule(who=st.sampled_from(["control", "control", "gateway", "a", "b"]), effects=st.none() | st.integers(0, 6))
-    def killed(self, who, effects):
+    @rule(who=st.sampled_from(["control", "control", "gateway", "a", "b"]), effects=st.none() | st.integers(0, 6),
+          slow=THEN)
+    def killed(self, who, effects, slow):
         """At once, or in the middle of a turn, when it has had so many effects on the world."""
         victim = self.find(who)
         if victim is None:
@@ -132,6 +142,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.world.turn(victim)
         if victim.alive:
             self.world.bury(victim, signal="SIGKILL")
+        self.then(slow)
 
     @rule()
     def the_dead_come_back(self):

@@ -187,7 +187,7 @@ class RealWorld:
         end = self.now + seconds
         self.restart_the_dead()
         while self.now < end and not until():
-            self.now += STEP_S
+            self.now += min(STEP_S, seconds)
             self.supervisord.list_processes()
             self._do_all_there_is()
 

@@ -78,7 +78,10 @@ class LiveStack:
 
     def end(self) -> None:
         """Whatever happened, nothing of this home stays."""
-        self.warden("down", check=False)
+        try:
+            self.warden("down", check=False)
+        except subprocess.TimeoutExpired:
+            pass  # the test that hangs `down` has failed by now; what it left is killed below
         for pid in self.processes():
             try:
                 os.kill(pid, signal.SIGKILL)
