@@ -11,7 +11,8 @@ How it is told
    other known workers hold, so what one of them took or gave meanwhile cancels out. What others have leaked by the
    books belongs to it too: two that leave together then share out one leak between them and never count it twice.
 3. The most that any reading showed counts, since what came back once was back, whoever took it afterwards.
-4. At ENOUGH of the footprint, or at all of it but SMALL_BYTES, the outcome is BACK; BACK_WITHIN_S after the process's end without it, LEAKED.
+4. At ENOUGH of the footprint, or at all of it but SMALL_BYTES, the outcome is BACK; BACK_WITHIN_S after the process's
+   end without it, LEAKED.
 5. A leak is looked at on: `still_leaked_bytes` is 0 as soon as one reading shows enough of it.
 
 Only measured bytes take part. The injected pressure is a share and not an amount of memory, and is not asked.

@@ -101,6 +101,11 @@ class MemoryBooks:
     def empty_bytes(self, row: RowState) -> int:
         return budget.empty_bytes(self.r.models[row.slug].engine)
 
+    def unknown_bytes(self, row: RowState) -> int:
+        """What a process that control did not start counts for until it has spoken. In a table made anew nothing says
+        that it is new: it may have loaded its model, so as much as that needs is not given to others."""
+        return max(0 if row.incarnation else row.need_bytes, self.empty_bytes(row))
+
     def work_out_need(self, row: RowState) -> None:
         facts = self.r.effects.read_facts(row.slug)
         row.need_bytes = self._plan(row, facts, None).share_bytes if isinstance(facts, ModelFacts) else 0

@@ -78,6 +78,7 @@ class ProcessWatch:
                 row.wanted_by, row.wanted_at = OPERATOR, now
                 row.on_started(now, "started by an operator")
                 row.start_confirmed_at = now
+                row.share_bytes = self.r.books.unknown_bytes(row)
                 self.r.tell([row], now)
             elif fact.state is ProcessState.STOPPING:
                 self._say_term_again(row, fact)

@@ -169,7 +169,7 @@ class Reconciler:
         self.incarnation = max(self.incarnation, incarnation)
         if row.phase is not Phase.ALIVE:
             self.keys.fence_off(row, now)  # the table was made anew: what was outstanding is not known
-            row.share_bytes = self.books.empty_bytes(row)  # until its own word says what it was given
+            row.share_bytes = max(row.share_bytes, self.books.unknown_bytes(row))
         row.on_welcomed(incarnation, hello.pid, hello.start_time_us, identity, phase)
         self.tell([row], now)
         self._say_welcome(row, now)
@@ -188,9 +188,9 @@ class Reconciler:
             row.last_error = report.error
         words = self.effects.read_worker(row.index)  # written before the report was sent, so at least as new
         known = words is not None and words.incarnation == row.incarnation
-        if known:
-            row.share_bytes = max(row.share_bytes, words.share_bytes)  # a table made anew does not say it
         if report.control_epoch == self.epoch:
+            if known and not row.obeys_us and row.load_sent_at is None:  # of a table made anew, only it knows
+                row.share_bytes = max(words.share_bytes, self.books.empty_bytes(row))
             self.keys.on_settled(row, now)
         self._on_worker_phase(row, words.phase if known else report.phase, now)
 

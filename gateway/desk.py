@@ -84,7 +84,7 @@ class Desk:
             aliases=list(model.aliases),
             engine=model.engine,
             path=str(model.path),
-            state=Phase(state.phase).name.lower() if state else "unknown",
+            state="ready" if slug in d.opened_at else Phase(state.phase).name.lower() if state else "unknown",
             reason=self.reason(slug) or "control has not said anything yet",
             context_length=worker.context_length if worker else 0,
             batch_max=model.batch_size,

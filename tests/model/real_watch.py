@@ -99,7 +99,8 @@ class Watch:
         if words is None or not words.ceiling_bytes:
             return
         rows = [table.read(RowControl, index) for index in range(len(self.world.slugs))]
-        counted = sum(row.share_bytes for row in rows if row is not None)
+        known = [row for row in rows if row is not None and row.fence_id == row.fence_cleared]
+        counted = sum(row.share_bytes for row in known if row.phase != Phase.STARTING)  # else it is a guess, on the safe side
         told = sum(worker.runtime.share_bytes for worker in self.world.workers.values())
         for name, total in (("counted", counted), ("told", told)):
             if total > words.ceiling_bytes:

@@ -6,6 +6,7 @@ from control.budget import ModelFacts, Profile
 from control.pressure import Reading
 from control.process_watch import PROGRAM
 from control.reconciler import Reconciler
+from control.rows import RowState
 from control.states import Phase
 from control.supervisord import Facts, OrderDone, ProcessFact, ProcessState
 from control.table import ControlWords, Row, RowControl, RowGateway, RowWorker, Snapshot
@@ -232,3 +233,26 @@ class World:
             control = RowControl(**dict.fromkeys(RowControl._fields, 0) | words)
             rows.append(Row(self.slugs.index(slug), slug, control, None, self.words.get(slug)))
         return Snapshot(BOOT, None, None, tuple(rows))
+
+
+def world_with(*loaded: str, **settings) -> World:
+    world = World(*(loaded or ("a",)), **settings)
+    world.gateway_up()
+    for slug in loaded or ("a",):
+        world.resident(slug)
+    return world
+
+
+def fenced(world: World, slug: str = "a", *, closing: bool = False) -> RowState:
+    row = world.r.rows[slug]
+    assert world.r.keys.why_not(row) == ""
+    world.r.keys.begin(row, "a test wants its room", world.now, closing=closing)
+    return row
+
+
+def evict(world: World, slug: str = "a") -> RowState:
+    """All three keys, up to the moment at which its process is about to end."""
+    row = fenced(world, slug)
+    world.gateway_says(messages.Fenced, slug)
+    world.worker_says(messages.Quitting, slug)
+    return row
