@@ -88,7 +88,9 @@ class Config(Server, Limits, Control, Memory):
 
     @cached_property
     def _by_name(self) -> dict[str, ModelConfig]:
-        return {canonical(name): model for model in self.models for name in (model.name, *model.aliases)}
+        """Also by slug, which is what processes, logs and tables are called by, where no name is the same."""
+        slugs = {model.slug: model for model in self.models}
+        return slugs | {canonical(name): model for model in self.models for name in (model.name, *model.aliases)}
 
 
 def canonical(name: str) -> str:

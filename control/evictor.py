@@ -40,6 +40,7 @@ class Evictor:
         self.rules = Rules(reconciler.config.grace_s, reconciler.config.min_residency_s)
         self.overload = 0
         self.protected = ""
+        self._waits: dict[str, tuple[str, ...]] = {}  # for whom each demand waits, as noted
 
     # -- facts -----------------------------------------------------------------------------------------------
 
@@ -117,20 +118,29 @@ class Evictor:
         outcome = eviction.choose_for_demand(demand, free_bytes, residents, self.rules, self.r.books.level, now)
         row, room = self.r.rows[demand.slug], f"{messages.WAITS_FOR_ROOM}: "
         if isinstance(outcome, Evict):
+            self._waits.pop(demand.slug, None)
             self._begin(outcome, f"{demand.slug} needs room", now)
             self.r.explain(row, room + ", ".join(f"{one.slug} goes" for one in outcome.victims), now)
         else:
             why = outcome.why if isinstance(outcome, eviction.Nothing) else told(outcome)
             self.r.explain(row, room + why, now)
+            self._note_wait(demand.slug, why, outcome)
         wanted = {one.slug for one in outcome.victims} if isinstance(outcome, Evict) else set()
         self.end_closings(wanted, now)
         return 0 if isinstance(outcome, eviction.Nothing) else outcome.beside_bytes
+
+    def _note_wait(self, slug: str, why: str, outcome: Wait | eviction.Nothing) -> None:
+        """One line for each wait, not one for each second of it."""
+        whom = tuple(one.slug for one in outcome.whom) if isinstance(outcome, Wait) else ()
+        if self._waits.get(slug) != whom:
+            self._waits[slug] = whom
+            self.r.effects.note("waits_for_room", model=slug, reason=why)
 
     def end_closings(self, still_wanted: set[str], now: float) -> None:
         """Take back the closing fences that the choice, made anew, does not want any more (2)."""
         for row in self.r.rows.values():
             if row.is_closing and row.slug not in still_wanted:
-                self.r.keys.give_up(row, now, "nobody needs its room any more, or it is wanted more itself")
+                self.r.keys.give_up(row, now, "the choice, made anew, does not want it any more")
 
     def press(self, now: float) -> None:
         """Memory is short (1), or a model has not been used for its keep-alive."""
@@ -147,7 +157,7 @@ class Evictor:
         for victim in outcome.victims:
             row = self.r.rows[victim.slug]
             if row.stop is None and not self.r.keys.why_not(row):
-                reason = f"{why}; {victim.reason}" if why else victim.reason
+                reason = f"{why}; {victim.reason}" if why else self._why_expired(row, victim.reason)
                 self.r.keys.begin(row, reason, now, closing=victim.closing)
                 self.r.effects.note("evict", model=row.slug, reason=reason, closing=victim.closing,
                                     share_bytes=row.share_bytes, used_percent=self.r.books.used_percent)
@@ -158,6 +168,12 @@ class Evictor:
             return ", ".join(f"{row.slug} ({self.r.keys.why_not(row)})" for row in rows)
         return told(outcome) if isinstance(outcome, Wait) else "no model is loaded, other programs use it"
 
+    def _why_expired(self, row: RowState, reason: str) -> str:
+        """Whose wish it was that its keep-alive is over, if it was not time's."""
+        if row.unload_asked_at > row.dispatched_at:
+            return "unloaded by an operator"
+        return "its last request asked for keep_alive 0" if row.keep_alive_word == 1 else reason
+
     def _judge_overload(self, level: Level, outcome: Evict | Wait | eviction.Nothing, now: float) -> None:
         stuck = level >= Level.CRITICAL and not any(row.stop is not None for row in self.r.rows.values())
         overload = REFUSED_UNDER_PRESSURE if stuck or level >= Level.EMERGENCY else 0
@@ -166,8 +182,9 @@ class Evictor:
             who = self._why_nobody(outcome)
             protected = f"memory is at {self.r.books.used_percent:.1f} % and nothing is evicted: {who}"
         if (overload, bool(protected)) != (self.overload, bool(self.protected)):
-            self.r.effects.note("protected" if protected else "overload", level=level.name, reason=protected,
-                                used_percent=self.r.books.used_percent, refused_classes=overload)
+            refused = [priority.name for priority in Priority if overload >> priority & 1]
+            self.r.effects.note("protected" if protected else "overload", pressure=level.name, reason=protected,
+                                used_percent=round(self.r.books.used_percent, 1), refused_classes=refused)
         self.overload, self.protected = overload, protected
 
 

@@ -11,6 +11,7 @@ soon as it is idle". A time that is over makes a model the first to go; it never
 import re
 from math import inf, isfinite, nan
 
+LONGEST_S = 100 * 365 * 86_400.0  # a longer time is for ever: no word of the table could hold it
 UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 PLAIN = re.compile(rf"[-+]?{NUMBER}")
@@ -29,7 +30,7 @@ def parse_keep_alive(given: float | str) -> float:
     seconds = _seconds(given.strip()) if isinstance(given, str) else given
     try:
         if isfinite(seconds):
-            return inf if seconds < 0 else float(seconds)
+            return inf if seconds < 0 or seconds > LONGEST_S else float(seconds)
     except OverflowError:
         pass  # a whole number that is larger than any float
     shown = repr(given[:SHOWN_MAX_CHARS]) if isinstance(given, str) else "this number"
@@ -52,5 +53,5 @@ def _seconds(text: str) -> float:
 def choose_keep_alive_s(asked_s: float | None, model: str, server: str, cap: str) -> float:
     """Seconds, by the rules above. The texts are checked settings; `asked_s` comes from `parse_keep_alive`."""
     if asked_s is not None:
-        return min(asked_s, parse_keep_alive(cap))
+        return min(asked_s if asked_s <= LONGEST_S else inf, parse_keep_alive(cap))
     return parse_keep_alive(model or server)

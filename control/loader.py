@@ -151,7 +151,9 @@ class Loader:
             self.r.effects.note("load_refused", model=row.slug, reason=bad_files)
             self.r.tell([row], now)
         never = "" if bad_files else self.r.books.why_never(row)
-        row.need_never = bool(never)
+        if bool(never) != row.need_never:
+            row.need_never = bool(never)
+            self.r.effects.note("never_fits" if never else "fits_again", model=row.slug, reason=never)
         if never and row.phase is Phase.DOWN:
             self.r.explain(row, never, now)  # whoever asks for it is answered with the arithmetic
         if never:

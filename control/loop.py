@@ -187,7 +187,7 @@ class Loop:
         self.reconciler.books.on_reading(self._pressure.read(now))
         if self._pressure.trouble != self._pressure_trouble:
             self._pressure_trouble = self._pressure.trouble
-            self.note("pressure_source", trouble=self._pressure_trouble)
+            self.note("pressure_source", trouble=self._pressure_trouble or "over")
 
     def run(self) -> None:
         """Until TERM. Raises: TableLost."""

@@ -61,7 +61,7 @@ class MemoryBooks:
         self.reading = reading
         level = next_level(self.level, reading.used, self.thresholds)
         if level is not self.level:
-            self.r.effects.note("pressure", level=level.name, before=self.level.name,
+            self.r.effects.note("pressure", pressure=level.name, before=self.level.name,
                                 used_percent=round(self.used_percent, 1), source=reading.source)
         self.level = level
         device = max([reading.device_bytes, *(words.device_bytes for row in self.r.rows.values()
@@ -185,6 +185,11 @@ class MemoryBooks:
         parts = [f"{leak.missing_bytes / GIB:.1f} GiB of {leak.slug}" for leak in self.leaks]
         parts += [f"{self.leaked_before / GIB:.1f} GiB"] if self.leaked_before else []
         return f"{', '.join(parts)} did not come back after its process had ended; a reboot frees it" if parts else ""
+
+    def injected_warning(self) -> str:
+        """Levels that are not this machine's are not to be taken for such."""
+        injected = self.level and self.reading is not None and self.reading.source == "file"
+        return "the use of memory is injected (WARDEN_PRESSURE_FILE), not measured" if injected else ""
 
     @property
     def _available_bytes(self) -> int:

@@ -35,6 +35,7 @@ class Operators:
         model = self.r.config.find(ask.model) if ask.model else None
         row = self.r.rows.get(model.slug if model else ask.model.removeprefix("worker-"))
         asker = (identity, ask.id)
+        self.r.effects.note("asked", verb=ask.verb, model=ask.model)
         if row is None:
             near = " or ".join(self.r.config.close_names(ask.model))
             self._tell(asker, NOT_FOUND, f'model "{ask.model}" not found' + (f"; did you mean {near}?" if near else ""))
@@ -84,6 +85,9 @@ class Operators:
         self._tell(asker, "", f"{row.slug} will be unloaded: {why}" if why else f"{row.slug} is being unloaded")
 
     def _evict(self, row: RowState, asker: Asker, now: float) -> None:
+        if row.effective is Phase.EMPTY and not row.loading:
+            self._tell(asker, "", f"{row.slug} is not loaded")
+            return
         why = "it is pinned" if row.pinned else self.r.keys.why_not(row)
         if why:
             self.r.keys.count_refusal(row, "control", why)
@@ -112,4 +116,4 @@ class Operators:
     def _unpin(self, row: RowState, asker: Asker, now: float) -> None:
         row.pinned = False
         self.r.tell([row], now)
-        self._tell(asker, "", f"{row.slug} is not pinned")
+        self._tell(asker, "", f"{row.slug} is no longer pinned")

@@ -282,7 +282,7 @@ class Reconciler:
 
     def warning(self, now: float) -> str:
         """What an operator should know now, or ""."""
-        parts = [self.evictor.protected, self.books.leak_warning()]
+        parts = [self.evictor.protected, self.books.leak_warning(), self.books.injected_warning()]
         old = [row for row in self.rows.values()
                if row.is_fenced and not row.is_closing and now - row.fence_at > FENCE_OLD_S]
         parts += [f"the fence of {row.slug} stands for {now - row.fence_at:.0f} s: its worker or the gateway does not "

@@ -89,7 +89,7 @@ def why_missed_least(resident: Resident, now: float) -> str:
     if resident.phase is Phase.EMPTY:
         return "a process without a model"
     if resident.unfinished:
-        return f"{why_protected(resident)}, which end first"
+        return f"after {why_protected(resident)}"
     idle = f"idle {span(now - resident.last_used)}" if resident.last_used else "not used yet"
     return f"{idle}, keep-alive over" if resident.is_expired(now) else idle
 

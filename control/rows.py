@@ -146,7 +146,7 @@ class RowState:
         self.incarnation, self.pid, self.start_time_us, self.peer = incarnation, pid, start_time_us, peer
         self.start_ordered_at = self.stalled_at = None
         self.obeys_us = False
-        self.reason = "its process is up"
+        self.reason = {Phase.READY: "loaded", Phase.LOADING: "loading"}.get(worker_phase, "its process is up")
 
     def on_bad_files(self, now: float, why: str) -> None:
         """It cannot be loaded as its files are; looked at again after QUARANTINE_S."""
@@ -274,4 +274,4 @@ class RowState:
     def _keep_until_ns(self) -> int:
         if self.effective is not Phase.READY:
             return 0
-        return FOREVER_NS if self.keep_until == inf else int(self.keep_until * NS)
+        return FOREVER_NS if self.keep_until * NS >= FOREVER_NS else int(max(0.0, self.keep_until) * NS)

@@ -62,7 +62,8 @@ def ask_over_zeromq(home: "Home", question: str, model: str, priority: str, max_
             elif isinstance(event, Progress) and (event.reason, event.detail) != told:
                 told = (event.reason, event.detail)
                 detail = f": {event.detail}" if event.detail not in ("", event.reason) else ""
-                print(f"[{event.reason}, about {event.estimate_s:.0f} s{detail}]", file=sys.stderr)
+                about = "" if event.reason == "memory" else f", about {event.estimate_s:.0f} s"  # nobody can know that
+                print(f"[{event.reason}{about}{detail}]", file=sys.stderr)
 
 
 def ask_over_http(config: "Config", question: str, model: str, priority: str, max_tokens: int) -> "Iterator[str]":

@@ -33,6 +33,7 @@ class Loaded(NamedTuple):
     name: str
     share_bytes: int
     pinned: bool
+    has_model: bool = True
 
 
 class Stage(NamedTuple):
@@ -42,6 +43,7 @@ class Stage(NamedTuple):
     loaded: tuple[Loaded, ...]
     stack_runs: bool
     available_bytes: int
+    critical_percent: float = 0.0  # memory is used so far that nothing is loaded; 0: it is not
 
 
 class Verdict(NamedTuple):
@@ -122,7 +124,8 @@ def read_stage(config: "Config", home: "Home") -> Stage:
 
     from control.budget import Ceiling, choose_ceiling
     from control.pressure import PressureReader
-    from control.states import is_fresh
+    from control.pressure_level import Level
+    from control.states import Phase, is_fresh
     from control.table import Table, TableRefused
 
     reading = PressureReader(os.environ).read(time.monotonic())
@@ -142,9 +145,11 @@ def read_stage(config: "Config", home: "Home") -> Stage:
     if words.leaked_bytes:
         ceiling = Ceiling(max(0, ceiling.bytes - words.leaked_bytes),
                           f"{ceiling.why}; less what processes that ended did not give back")
-    loaded = tuple(Loaded(row.name, row.control.share_bytes, bool(row.control.pinned))
+    loaded = tuple(Loaded(row.name, row.control.share_bytes, bool(row.control.pinned),
+                          row.phase(now_ns) not in (Phase.STARTING, Phase.EMPTY))
                    for row in snapshot.rows if row.control and row.control.share_bytes)
-    return Stage(ceiling, loaded, True, reading.available_bytes)
+    critical = words.pressure_permille / 10 if words.pressure_level >= Level.CRITICAL else 0.0
+    return Stage(ceiling, loaded, True, reading.available_bytes, critical)
 
 
 def choose_verdict(need_bytes: int, ceiling_bytes: int, others: "Sequence[Loaded]") -> Verdict:
@@ -204,7 +209,8 @@ def choose_lines(model: "ModelConfig", plan: "Plan", least: "Plan", stage: Stage
         rows.append(("at least", size(least.share_bytes), f"for 1 row of {least.row_tokens} tokens"))
     rows.append(("budget", size(stage.ceiling.bytes), stage.ceiling.why))
     for each in stage.loaded:
-        notes = ["this model, loaded now"] if each.name == model.slug else ["loaded"]
+        state = "loaded" if each.has_model else "started, no model yet"
+        notes = [f"this model, {state}" if each.name == model.slug else state]
         rows.append((f"  {each.name}", size(each.share_bytes), ", ".join(notes + ["pinned"] * each.pinned)))
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     lines = [f"{model.name}: {model.path or model.engine}"]
@@ -216,4 +222,6 @@ def choose_lines(model: "ModelConfig", plan: "Plan", least: "Plan", stage: Stage
     own = next((each.share_bytes for each in stage.loaded if each.name == model.slug), 0)
     if verdict.kind == NOW and 0 < stage.available_bytes + own < least.share_bytes:
         lines.append(f"other programs leave {size(stage.available_bytes)} just now; it is loaded when they leave more")
+    if stage.critical_percent:
+        lines.append(f"memory is at {stage.critical_percent:g} % just now: nothing is loaded until that falls")
     return [*lines, verdict.text]

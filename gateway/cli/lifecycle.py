@@ -107,7 +107,8 @@ def lines() -> "Generator[None, Progress, None]":
         progress = yield
         step = (progress.reason, progress.detail, int(progress.load_progress * 100) // STEP_PERCENT)
         if step != last:
-            print(f"[{described(progress)}, about {progress.estimate_s:.0f} s]", file=sys.stderr)
+            about = "" if progress.reason == "memory" else f", about {progress.estimate_s:.0f} s"
+            print(f"[{described(progress)}{about}]", file=sys.stderr)
         last = step
 
 

@@ -286,7 +286,7 @@ def test_13_keep_alive(change, is_over):
     (model(used=400.0, keep=700.0), "idle 10 min, keep-alive over"),
     (model(used=0.0), "not used yet"),
     (model(phase=P.EMPTY), "a process without a model"),
-    (BUSY, "3 answers in flight, which end first"),
+    (BUSY, "after 3 answers in flight"),
 ])
 def test_reasons_are_for_people(victim, reason):
     [chosen] = for_demand(victim, wants=demand(since=900.0)).victims

@@ -197,3 +197,12 @@ def test_when_those_who_could_go_cannot_be_asked_it_is_said_and_new_work_is_refu
     world.r.rows["a"].obeys_us = False
     world.press(0.96)
     assert world.r.header_words()["overload"] == 0b110 and "has not greeted" in world.r.warning(world.now)
+
+
+def test_a_keep_alive_that_no_word_can_hold_is_for_ever():
+    world = world_with("a", sizes=1.0)
+    world.resident("a")
+    world.last_used["a"] = world.now
+    world.gateway_words["a"] = {"keep_alive_ms": 10**18 + 1}
+    world.tick()
+    assert world.written["a"]["keep_until_ns"] == 2**63 - 1

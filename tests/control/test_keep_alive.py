@@ -66,3 +66,9 @@ def test_anything_is_a_time_or_refused_and_never_negative(text: float | str) -> 
 def test_the_request_comes_first_then_the_model_then_all_models(asked_s: float | None, model: str, server: str,
                                                                  cap: str, seconds: float) -> None:
     assert choose_keep_alive_s(asked_s, model, server, cap) == seconds
+
+
+@pytest.mark.parametrize("given", [1e12, 1e20, "99999999999h"])
+def test_what_no_word_of_the_table_could_hold_is_for_ever(given):
+    assert parse_keep_alive(given) == inf
+    assert choose_keep_alive_s(1e15, "", "5m", "-1") == inf

@@ -50,7 +50,7 @@ def test_the_level_follows_the_reading_and_is_journaled_once():
     for used in (0.5, 0.86, 0.87, 0.96):
         world.press(used)
     assert world.r.books.level is Level.CRITICAL
-    assert [facts["level"] for event, facts in world.notes if event == "pressure"] == ["WARN", "CRITICAL"]
+    assert [facts["pressure"] for event, facts in world.notes if event == "pressure"] == ["WARN", "CRITICAL"]
 
 
 def test_what_was_measured_beats_what_was_worked_out():

@@ -135,5 +135,21 @@ def test_unpin():
     world = world_with_a_loaded()
     ask(world, "pin")
     ask(world, "unpin", number=2)
-    assert not world.r.rows["a"].pinned and told(world)[-1] == (2, "", "a is not pinned")
+    assert not world.r.rows["a"].pinned and told(world)[-1] == (2, "", "a is no longer pinned")
     assert world.phase("a") is Phase.READY
+
+
+def test_evict_of_a_process_without_a_model_leaves_it_alone():
+    world = world_with_a_loaded(prewarm=1)
+    world.tick()
+    world.order_done("b")
+    world.hello("b")
+    world.settle("b")
+    ask(world, "evict", "b")
+    assert told(world) == [(1, "", "b is not loaded")] and not world.fences_said()
+
+
+def test_an_unload_says_whose_wish_it_was():
+    world = world_with_a_loaded()
+    ask(world, "unload")
+    assert world.r.rows["a"].stop.reason == "unloaded by an operator"

@@ -14,13 +14,11 @@ from tests.model.real_gateway import AFTER_GATES, BEFORE_WORDS
 from tests.model.real_wire import ALL, Process
 from tests.model.real_world import RealWorld, Variant
 
-SLUGS = st.sampled_from(["a", "a", "b"])
+SLUGS = st.sampled_from(["a", "a", "a", "b"])
 READS = st.just(ALL) | st.lists(st.integers(0, 3), max_size=3)
-CHANNELS = [("control", "a"), ("gateway", "a"), ("control", "gateway"), ("gateway", "control"), ("a", "control"),
-            ("a", "gateway"), ("control", "a"), ("gateway", "a"), ("control", "b"), ("gateway", "b")]
-NEVER, NOT_SLOW = "", ("", "")
-SLOW = st.just(NOT_SLOW) | st.sampled_from(CHANNELS)
-THEN = st.none() | SLOW
+CONNECTIONS = [("control", "a"), ("gateway", "a"), ("control", "gateway")]
+AT_ONCE = st.sampled_from([True, True, False])
+NEVER = NOBODY = ""
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -42,8 +40,8 @@ class AnyOrder(RuleBasedStateMachine):
             for slug in asked:
                 self.world.client.submit(slug)
             self.world.let_run(1.5)
-            self.world.engines_rest = busy
-        self.world.engines_rest = False
+            self.world.answers_last = busy
+        self.world.answers_last = False
 
     # -- turns -----------------------------------------------------------------------------------------------
 
@@ -81,36 +79,41 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.now += seconds
 
-    @rule(seconds=st.sampled_from([0.1, 0.3, 1.2, 3.0]), slow=SLOW, engines_rest=st.booleans())
-    def all_is_well_but(self, seconds, slow, engines_rest):
-        """Nothing arrives on one channel meanwhile; or no engine does anything."""
-        self.world.wire.slow, self.world.engines_rest = slow, engines_rest
+    @rule(seconds=st.sampled_from([0.1, 0.3, 1.2, 3.0]), answers_last=st.booleans())
+    def all_is_well(self, seconds, answers_last):
+        """For everybody but who is stopped; perhaps no answer is finished meanwhile."""
+        self.world.answers_last = answers_last
         self.world.let_run(seconds)
-        self.world.wire.slow, self.world.engines_rest = NOT_SLOW, False
+        self.world.answers_last = False
 
-    def then(self, slow):
-        """A moment after something has happened: everybody has done what is to be done, but for one channel."""
-        if slow is not None:
-            self.all_is_well_but(0.1, slow, True)
+    def then(self, at_once):
+        """A moment after something has happened everybody has done what is to be done, but no answer has ended."""
+        if at_once:
+            self.all_is_well(0.1, True)
+
+    @rule(who=st.sampled_from(["a", "a", "a", "b", "control", "gateway", NOBODY]))
+    def is_stopped(self, who):
+        """It takes no turn while all is well for the others. The one that was stopped before goes on."""
+        self.world.stopped = who
 
     # -- people ----------------------------------------------------------------------------------------------
 
     @rule(slug=SLUGS, tokens=st.integers(1, 3), priority=st.sampled_from(protocol.PRIORITIES),
-          keep_alive_s=st.sampled_from([None, None, 0.0]), slow=THEN)
-    def somebody_asks(self, slug, tokens, priority, keep_alive_s, slow):
+          keep_alive_s=st.sampled_from([None, None, 0.0]), at_once=AT_ONCE)
+    def somebody_asks(self, slug, tokens, priority, keep_alive_s, at_once):
         self.world.client.submit(slug, tokens, priority=priority, keep_alive_s=keep_alive_s)
-        self.then(slow)
+        self.then(at_once)
 
-    @rule(pick=st.integers(0, 5), slow=THEN)
-    def somebody_cancels(self, pick, slow):
+    @rule(pick=st.integers(0, 5), at_once=AT_ONCE)
+    def somebody_cancels(self, pick, at_once):
         if waiting := self.world.client.waiting:
             self.world.client.say({"type": "cancel", "id": waiting[pick % len(waiting)]})
-            self.then(slow)
+            self.then(at_once)
 
-    @rule(slug=SLUGS, slow=THEN)
-    def an_operator_evicts(self, slug, slow):
+    @rule(slug=SLUGS, at_once=AT_ONCE)
+    def an_operator_evicts(self, slug, at_once):
         self.world.client.order("evict", slug)
-        self.then(slow)
+        self.then(at_once)
 
     @rule(slug=SLUGS, verb=st.sampled_from(["evict", "unload", "load", "pin", "start", "stop"]))
     def an_operator_does_something_else(self, slug, verb):
@@ -131,8 +134,8 @@ class AnyOrder(RuleBasedStateMachine):
         return next((process for process in self.world.processes if process.kind == who), None)
 
     @rule(who=st.sampled_from(["control", "control", "gateway", "a", "b"]), effects=st.none() | st.integers(0, 6),
-          slow=THEN)
-    def killed(self, who, effects, slow):
+          at_once=AT_ONCE)
+    def killed(self, who, effects, at_once):
         """At once, or in the middle of a turn, when it has had so many effects on the world."""
         victim = self.find(who)
         if victim is None:
@@ -142,13 +145,13 @@ class AnyOrder(RuleBasedStateMachine):
             self.world.turn(victim)
         if victim.alive:
             self.world.bury(victim, signal="SIGKILL")
-        self.then(slow)
+        self.then(at_once)
 
     @rule()
     def the_dead_come_back(self):
         self.world.restart_the_dead()
 
-    @rule(what=st.sampled_from([*CHANNELS, "last words", "table"]))
+    @rule(what=st.sampled_from([*CONNECTIONS, "last words", "table"]))
     def something_is_lost(self, what):
         """All messages of a connection, or of the dead; once in a run, the table."""
         if what == "last words":
@@ -170,7 +173,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.world.sound:
-            self.world.wire.slow, self.world.engines_rest = NOT_SLOW, False
+            self.world.stopped, self.world.answers_last = NOBODY, False
             self.world.settle()
         self.seen.update(self.world.seen)
 

@@ -100,7 +100,7 @@ class Watch:
             return
         rows = [table.read(RowControl, index) for index in range(len(self.world.slugs))]
         known = [row for row in rows if row is not None and row.fence_id == row.fence_cleared]
-        counted = sum(row.share_bytes for row in known if row.phase != Phase.STARTING)  # else it is a guess, on the safe side
+        counted = sum(row.share_bytes for row in known if row.phase != Phase.STARTING)  # that is a guess, or little
         told = sum(worker.runtime.share_bytes for worker in self.world.workers.values())
         for name, total in (("counted", counted), ("told", told)):
             if total > words.ceiling_bytes:

@@ -68,9 +68,13 @@ class ScriptedEngine:
     # -- moved by hand ---------------------------------------------------------------------------------------
 
     @property
-    def has_work(self) -> bool:
-        """Right now; a load takes time."""
-        return bool(self._jobs or self._posts or self._orders and not self.loading)
+    def has_orders(self) -> bool:
+        """Something to do or to tell right now, besides its jobs; a load takes time."""
+        return bool(self._posts or self._orders and not self.loading)
+
+    @property
+    def has_jobs(self) -> bool:
+        return bool(self._jobs)
 
     def obey(self) -> None:
         """All orders; a load takes until it is finished."""

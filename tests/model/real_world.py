@@ -100,7 +100,8 @@ class RealWorld:
         self._late: list[tuple[float, int]] = []  # memory of the dead that is not back: until when, and how much
         self.journal: list[str] = []
         self.seen: Counter[str] = Counter()
-        self.engines_rest = False  # they neither step nor obey nor finish a load
+        self.stopped = ""  # the kind of process that takes no turn while others do
+        self.answers_last = False  # engines load and obey, and finish no answer
         self.sound = True  # no turn ended in an error
         self.drained = False  # some worker was told TERM: a job that crosses that is tried again, and counts as lost
         self.workers: dict[str, WorkerProcess] = {}
@@ -197,12 +198,15 @@ class RealWorld:
             while self.supervisord.orders:
                 self.supervisord.carry_out()
             for process in self.processes:
-                if process.alive:
+                if process.alive and process.kind != self.stopped:
                     self.turn(process)
             self.restart_the_dead()
-            for worker in () if self.engines_rest else self.workers.values():
-                worker.engine.step()
-                worker.engine.finish_load()
+            for worker in self.workers.values():
+                if worker.kind != self.stopped:
+                    worker.engine.obey()
+                    worker.engine.finish_load()
+                    if not self.answers_last:
+                        worker.engine.step()
             self.watch.check()
             if self._is_quiet:
                 return
@@ -210,9 +214,10 @@ class RealWorld:
 
     @property
     def _is_quiet(self) -> bool:
-        working = any(worker.leaving or not self.engines_rest and worker.engine.has_work
-                      for worker in self.workers.values())
-        return self.wire.is_quiet and not working and not self.supervisord.orders and not self.control.has_news
+        working = any(worker.leaving or worker.engine.has_orders or not self.answers_last and worker.engine.has_jobs
+                      for worker in self.workers.values() if worker.kind != self.stopped)
+        news = self.control.has_news and self.stopped != "control"
+        return self.wire.is_quiet(self.stopped) and not working and not self.supervisord.orders and not news
 
     # -- the end ---------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ PARTS: dict[str, set[str]] = {
     "gateway.http": _FACE,
     "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"}  # up, down and ctl drive supervisord
                    | {f"control.{name}" for name in  # fits shows control's arithmetic, also for a model not configured
-                      ("budget", "model_size", "pressure", "profiles", "weights")},
+                      ("budget", "model_size", "pressure", "pressure_level", "profiles", "weights")},
     "bench": {"gateway", "gateway.client", "gateway.protocol", "control.table"} | PURE,  # the table to read, as all may
 }
 CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts with a trailing ".", that may import it

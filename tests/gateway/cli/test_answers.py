@@ -91,7 +91,7 @@ def test_waiting_is_told_on_stderr(gateway: FakeGateway, capsys: pytest.CaptureF
         tokens(submit.id, 0, "hi"), done(submit.id, 1)]
     assert main(["ask", "what?"]) == 0
     assert capsys.readouterr() == (
-        "hi\n", "[loading, about 4 s]\n[memory, about 9 s: waits for a, which answers]\n")
+        "hi\n", "[loading, about 4 s]\n[memory: waits for a, which answers]\n")
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [("model_not_found", 2), ("queue_full", 1)])

@@ -13,7 +13,7 @@ from control.config import ModelConfig
 from control.home import Home, prepare_home
 from control.profiles import fingerprint, write_profile
 from control.states import Phase
-from control.table import ControlWords, RowControl, Table
+from control.table import ControlWords, RowControl, RowWorker, Table
 from gateway.cli.fits import LATER, NEVER, NOW, Loaded, choose_makers, choose_verdict
 from gateway.cli.main import main
 from tests.support.models import model_path
@@ -39,7 +39,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return home
 
 
-def run_stack(home: Home, shares: dict[str, int], pinned: tuple[str, ...] = (), age_ns: int = 0, **words: int) -> None:
+def run_stack(home: Home, shares: dict[str, int], pinned: tuple[str, ...] = (), age_ns: int = 0,
+              empty: tuple[str, ...] = (), **words: int) -> None:
     """The table of a stack whose control has written `age_ns` ago."""
     table = Table.create(home.table, boot_id=1)
     writer = table.writer(ControlWords)
@@ -49,6 +50,9 @@ def run_stack(home: Home, shares: dict[str, int], pinned: tuple[str, ...] = (), 
         table.name_row(index, name)
         writer = table.writer(RowControl, index)
         writer.set(phase=Phase.ALIVE, share_bytes=share_bytes, pinned=int(name in pinned))
+        writer.flush()
+        writer = table.writer(RowWorker, index)
+        writer.set(phase=Phase.EMPTY if name in empty else Phase.READY, heartbeat_ns=time.monotonic_ns())
         writer.flush()
     table.close()
 
@@ -148,7 +152,7 @@ def test_the_model_itself_is_not_in_its_own_way(home, capsys):
     run_stack(home, {"tiny": 900 * MIB})
     assert fits(capsys, "tiny")["verdict"] == NOW
     main(["fits", "tiny"])
-    assert "this model, loaded now" in capsys.readouterr().out
+    assert "this model, loaded" in capsys.readouterr().out
 
 
 def test_the_ceiling_is_that_of_the_running_stack_less_what_was_lost(home, capsys):
@@ -204,3 +208,11 @@ def test_a_pinned_model_makes_room_only_if_the_others_are_not_enough():
     assert [each.name for each in choose_makers(51, others)] == ["b", "a"]
     assert choose_verdict(51, 100, others).text == (
         "fits when b and a (pinned: `warden unpin a` first) have made room")
+
+
+def test_a_process_without_a_model_is_not_called_loaded_and_critical_memory_is_told(home, capsys):
+    run_stack(home, {"tiny": 128 * MIB}, empty=("tiny",), pressure_permille=990, pressure_level=3)
+    main(["fits", "tiny"])
+    out = capsys.readouterr().out
+    assert "this model, started, no model yet" in out
+    assert "memory is at 99 % just now: nothing is loaded until that falls" in out

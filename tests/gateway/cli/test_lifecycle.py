@@ -62,7 +62,7 @@ def test_in_a_pipe_progress_is_a_line_for_each_change_and_each_tenth(gateway: Fa
     assert main(["load", "tiny"]) == 0
     out, err = capsys.readouterr()
     assert out.count("\n") == 1 and err.splitlines() == [
-        "[memory: waits for big, which answers, about 9 s]", "[loading 12 %, about 5 s]", "[loading 50 %, about 2 s]"]
+        "[memory: waits for big, which answers]", "[loading 12 %, about 5 s]", "[loading 50 %, about 2 s]"]
 
 
 def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ WHOLE = ASKED.replace(b"true", b"false")
 @pytest.fixture
 def quick(monkeypatch):
     """Signs of life come soon."""
-    monkeypatch.setattr("gateway.http.answering.WAIT_BEFORE_HEADERS_S", 0.05)
+    monkeypatch.setattr("gateway.http.answering.WAIT_BEFORE_HEADERS_S", 0.5)  # by then it is accepted
     monkeypatch.setattr("gateway.http.answering.SIGN_EVERY_S", 0.05)
 
 
