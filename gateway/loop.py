@@ -41,6 +41,7 @@ CLOCK_GAP_S = 5.0
 LAST_WORDS_MS = 1000
 READ_LAST_WORDS_S = 0.3
 GREET_EVERY_S = 0.25
+WAKE_EVERY_S = 0.05  # for each model: hundreds of requests may wait for one that is being loaded
 PEER_GONE = (zmq.EHOSTUNREACH,)
 
 
@@ -65,6 +66,7 @@ class Loop:
         self._publisher = self._make_publisher()
         self._control_heard = 0  # the epoch of the control process that told us about the rows
         self._greet_at = 0.0
+        self._woken: dict[tuple[type, str], float] = {}  # when control was last woken for what
 
     # -- the table -------------------------------------------------------------------------------------------
 
@@ -124,12 +126,22 @@ class Loop:
 
     def to_control(self, message: msgspec.Struct) -> bool:
         """False: control is away; it reads our waiting words when it is back."""
+        if isinstance(message, messages.Want | messages.Idle) and not self._is_news(message):
+            return True
         at_send(message, "before")
         try:
             self._control.send(messages.encode(message), zmq.DONTWAIT)
         except zmq.Again:
             return False
         at_send(message, "after")
+        return True
+
+    def _is_news(self, message: messages.Want | messages.Idle) -> bool:
+        """A wake-up says nothing that the table does not; control was woken a moment ago, and looks by itself too."""
+        key, now = (type(message), message.slug), time.monotonic()
+        if now - self._woken.get(key, float("-inf")) < WAKE_EVERY_S:
+            return False
+        self._woken[key] = now
         return True
 
     def note(self, event: str, **facts: object) -> None:

@@ -174,3 +174,18 @@ def test_failpoints_stand_around_each_message(tmp_path, monkeypatch):
     with pytest.raises(Failpoint, match=r"gateway\.send\.idle\.before"):
         at_send(message, "before")
     at_send(message, "before")
+
+
+def test_control_is_woken_once_for_many_requests_that_wait_for_one_model(around):
+    control = open_router(around.context, around.home.endpoint("control"), 1 << 20)
+    assert control.poll(WAIT_MS)  # it is connected
+    client = around.client()
+    assert client.poll(WAIT_MS, zmq.POLLOUT)
+    for number in range(50):  # one frame after another, read in a turn or two
+        client.send(protocol.encode({"type": "submit", "id": str(number), "model": "a", "prompt": "x"}))
+    client.send(protocol.encode({"type": "pin", "id": "last", "model": "a"}))
+    wants, message = 0, None
+    while not isinstance(message, messages.Ask):
+        message = receive(control, messages.decode_from_peer)
+        wants += isinstance(message, messages.Want)
+    assert 1 <= wants < 25
