@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 PROGRAM = "worker-"
+TERM_AGAIN_S = 1.0
 OUT_OF_MEMORY = "out of memory"  # how a worker begins its last words when it was that
 HAS_PID = (ProcessState.STARTING, ProcessState.RUNNING, ProcessState.STOPPING)
 
@@ -33,6 +34,7 @@ class ProcessWatch:
         self.r = reconciler
         self.read_at = 0.0
         self._pids: dict[str, int] = {}
+        self._term_said_at: dict[str, float] = {}  # by slug
 
     def on_supervisord(self, value: Facts | OrderDone, now: float) -> None:
         if isinstance(value, OrderDone):
@@ -98,7 +100,10 @@ class ProcessWatch:
 
     def _say_term_again(self, row: RowState, fact: ProcessFact) -> None:
         """An operator's stop that a worker did not hear; not before its hello, since then it does hear."""
-        if row.phase is Phase.ALIVE and row.pid == fact.pid and row.effective is not Phase.DRAINING:
+        said_at = self._term_said_at.get(row.slug, 0.0)  # each order is followed by a list at once
+        if row.phase is Phase.ALIVE and row.pid == fact.pid and row.effective is not Phase.DRAINING and (
+                self.read_at - said_at >= TERM_AGAIN_S):
+            self._term_said_at[row.slug] = self.read_at
             self.r.effects.note("term_again", model=row.slug, incarnation=row.incarnation)
             self.r.effects.order("signal", PROGRAM + row.slug, "TERM")
 

@@ -69,6 +69,7 @@ def test_200_evictions_of_working_models_lose_no_answer(run):
     assert {*found["steps"]} == {"handshake", "exit", "verify", "total"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(ENDED_WITHIN_S + 60)
 def test_with_two_keys_switched_off_answers_are_lost(run):
     code, told, found = ended(run("--evictions", "30", "--kills", "0", "--without", "gate,worker"), run.path)
@@ -78,6 +79,7 @@ def test_with_two_keys_switched_off_answers_are_lost(run):
     assert {loss["what"] for loss in found["losses"]} & {"worker_crashed", "retried"}
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_with_a_report_of_what_was_seen(run):
     process = run("--evictions", "100000", "--kills", "0")
     assert any(BEGUN in line for line in process.stderr)

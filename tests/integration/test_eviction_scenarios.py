@@ -207,6 +207,7 @@ def test_one_request_gets_its_turn_beside_traffic_that_never_stops(one_of_two):
     nobody_was_harmed(one_of_two)
 
 
+@pytest.mark.long
 def test_two_real_models_that_do_not_fit_together_take_turns(make_stack):
     stack = make_stack(f"""
 [control]

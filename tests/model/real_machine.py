@@ -5,6 +5,7 @@ each run everybody is left alone, and must come to rest with everything answered
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -21,8 +22,8 @@ AT_ONCE = st.sampled_from([True, True, False])
 NEVER = NOBODY = ""
 
 
-class AnyOrder(RuleBasedStateMachine):
-    """`seen` counts, over all runs, what the processes noted in their journals."""
+class Machine(RuleBasedStateMachine):
+    """What both machines share. `seen` counts, over all runs, what the processes noted in their journals."""
 
     variant = Variant()
     seen: Counter[str] = Counter()
@@ -31,6 +32,60 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.world = RealWorld(self.variant)
         self.table_was_lost = False
+
+    def run(self, seconds: float, answers_last: bool) -> None:
+        self.world.answers_last = answers_last
+        self.world.let_run(seconds)
+        self.world.answers_last = False
+
+    def then(self, at_once: bool) -> None:
+        """A moment after something has happened everybody has done what is to be done, but no answer has ended."""
+        if at_once:
+            self.run(0.1, True)
+
+    def find(self, who: str) -> Process | None:
+        return next((process for process in self.world.processes if process.kind == who), None)
+
+    def kill(self, who: str, effects: int | None, at_once: bool) -> None:
+        """At once, or in the middle of a turn, when it has had so many effects on the world."""
+        victim = self.find(who)
+        if victim is None:
+            return
+        if effects is not None:
+            victim.effects_left = effects
+            self.world.turn(victim)
+        if victim.alive:
+            self.world.bury(victim, signal="SIGKILL")
+        self.then(at_once)
+
+    def read_one(self, who: str) -> None:
+        if reader := self.find(who):
+            self.world.turn(reader, [0])
+
+    def cancel(self, pick: int, at_once: bool) -> None:
+        if waiting := self.world.client.waiting:
+            self.world.client.say({"type": "cancel", "id": waiting[pick % len(waiting)]})
+            self.then(at_once)
+
+    def evict(self, slug: str, at_once: bool) -> None:
+        self.world.client.order("evict", slug)
+        self.then(at_once)
+
+    @invariant()
+    def nothing_is_broken(self):
+        self.world.sound = False
+        self.world.watch.check()
+        self.world.sound = True
+
+    def teardown(self) -> None:
+        if self.world.sound:
+            self.world.stopped, self.world.answers_last = NOBODY, False
+            self.world.settle()
+        self.seen.update(self.world.seen)
+
+
+class AnyOrder(Machine):
+    """All that can happen, in the smallest steps there are."""
 
     @initialize(asked=st.lists(SLUGS, max_size=2), busy=st.booleans())
     def begins(self, asked, busy):
@@ -82,14 +137,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 0.3, 1.2, 3.0]), answers_last=st.booleans())
     def all_is_well(self, seconds, answers_last):
         """For everybody but who is stopped; perhaps no answer is finished meanwhile."""
-        self.world.answers_last = answers_last
-        self.world.let_run(seconds)
-        self.world.answers_last = False
-
-    def then(self, at_once):
-        """A moment after something has happened everybody has done what is to be done, but no answer has ended."""
-        if at_once:
-            self.all_is_well(0.1, True)
+        self.run(seconds, answers_last)
 
     @rule(who=st.sampled_from(["a", "a", "a", "b", "control", "gateway", NOBODY]))
     def is_stopped(self, who):
@@ -106,14 +154,11 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(pick=st.integers(0, 5), at_once=AT_ONCE)
     def somebody_cancels(self, pick, at_once):
-        if waiting := self.world.client.waiting:
-            self.world.client.say({"type": "cancel", "id": waiting[pick % len(waiting)]})
-            self.then(at_once)
+        self.cancel(pick, at_once)
 
     @rule(slug=SLUGS, at_once=AT_ONCE)
     def an_operator_evicts(self, slug, at_once):
-        self.world.client.order("evict", slug)
-        self.then(at_once)
+        self.evict(slug, at_once)
 
     @rule(slug=SLUGS, verb=st.sampled_from(["evict", "unload", "load", "pin", "start", "stop"]))
     def an_operator_does_something_else(self, slug, verb):
@@ -130,22 +175,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     # -- faults ----------------------------------------------------------------------------------------------
 
-    def find(self, who: str) -> Process | None:
-        return next((process for process in self.world.processes if process.kind == who), None)
-
     @rule(who=st.sampled_from(["control", "control", "gateway", "a", "b"]), effects=st.none() | st.integers(0, 6),
           at_once=AT_ONCE)
     def killed(self, who, effects, at_once):
-        """At once, or in the middle of a turn, when it has had so many effects on the world."""
-        victim = self.find(who)
-        if victim is None:
-            return
-        if effects is not None:
-            victim.effects_left = effects
-            self.world.turn(victim)
-        if victim.alive:
-            self.world.bury(victim, signal="SIGKILL")
-        self.then(at_once)
+        self.kill(who, effects, at_once)
 
     @rule()
     def the_dead_come_back(self):
@@ -163,27 +196,28 @@ class AnyOrder(RuleBasedStateMachine):
         elif not self.table_was_lost:
             self.table_was_lost, self.world.table = True, None
 
-    # -- at all times ----------------------------------------------------------------------------------------
 
-    @invariant()
-    def nothing_is_broken(self):
-        self.world.sound = False
-        self.world.watch.check()
-        self.world.sound = True
+STEPS: dict[str, Callable[[Machine], None]] = {
+    "somebody asks a": lambda run: (run.world.client.submit("a", 2), run.then(True)),
+    "answers are finished": lambda run: run.run(0.3, False),
+    "a second passes": lambda run: run.run(1.2, True),
+    "an operator evicts a": lambda run: run.evict("a", True),
+    "a is stopped": lambda run: setattr(run.world, "stopped", "a"),
+    "a goes on": lambda run: (setattr(run.world, "stopped", NOBODY), run.then(True)),
+    "a reads one message": lambda run: run.read_one("a"),
+    "control is killed": lambda run: run.kill("control", None, True),
+    "the gateway is killed": lambda run: run.kill("gateway", None, True),
+}
 
-    def teardown(self) -> None:
-        if self.world.sound:
-            self.world.stopped, self.world.answers_last = NOBODY, False
-            self.world.settle()
-        self.seen.update(self.world.seen)
 
-
-class AroundEvictions(AnyOrder):
-    """Only what an eviction is about, so that fewer runs come to its corners."""
+class AroundEvictions(Machine):
+    """What an eviction is about, in larger steps and of one rule, so that fewer runs come to its corners."""
 
     @initialize()
     def begins(self):
         self.world.client.submit("a")
         self.world.let_run(4)
 
-    supervisord_moves = memory_fills = something_is_lost = an_operator_does_something_else = the_dead_come_back = None
+    @rule(what=st.sampled_from(list(STEPS)))
+    def happens(self, what):
+        STEPS[what](self)
