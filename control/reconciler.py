@@ -191,6 +191,7 @@ class Reconciler:
         if report.control_epoch == self.epoch:
             if known and not row.obeys_us and row.load_sent_at is None:  # of a table made anew, only it knows
                 row.share_bytes = max(words.share_bytes, self.books.empty_bytes(row))
+                self.effects.write_row(row)
             self.keys.on_settled(row, now)
         self._on_worker_phase(row, words.phase if known else report.phase, now)
 

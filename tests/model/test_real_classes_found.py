@@ -96,3 +96,22 @@ def test_a_drained_worker_whose_gateway_died_leaves():
     runs.killed("gateway", None, False)
     runs.an_operator_does_something_else("b", "stop")
     settles(runs)
+
+
+def test_a_load_that_died_with_control_is_off_the_books_and_off_the_table():
+    runs = begun()
+    runs.world.client.order("load", "a")
+    runs.killed("control", 1, False)
+    asks(runs, "b")
+    runs.all_is_well(1.2, False)
+    runs.nothing_is_broken()
+    settles(runs)
+
+
+def test_a_stop_that_a_worker_does_not_hear_is_said_again_and_not_all_the_time():
+    runs = begun("a")
+    runs.is_stopped("a")
+    runs.an_operator_does_something_else("a", "stop")
+    runs.all_is_well(3.0, False)
+    assert 1 <= runs.world.seen["term_again"] <= 4
+    settles(runs)
