@@ -209,7 +209,7 @@ def until_caught(read: Callable[[], Tally]) -> list:
 
 def test_a_reader_that_trusts_a_copy_unchecked_is_caught(table: Table) -> None:
     def read() -> RowWorker:
-        return RowWorker._make(struct.unpack("=32Q", os.pread(table._fd, 256, AT))[1:20])
+        return RowWorker._make(struct.unpack("=32Q", os.pread(table._fd, 256, AT))[1:1 + len(RowWorker._fields)])
 
     with Writing(write_records, table.path):
         assert until_caught(lambda: read_records(read, 10_000))
