@@ -1,7 +1,7 @@
 """What the machine has found, step by step, so that it stays mended. Each ends with everybody answered."""
 
 from tests.model.real_gateway import AFTER_GATES
-from tests.model.real_machine import AnyOrder
+from tests.model.real_machine import NEVER, AnyOrder
 from tests.model.real_wire import ALL
 
 
@@ -33,23 +33,32 @@ def test_in_a_table_made_anew_a_loaded_model_counts_for_what_it_was_given():
 
 def test_in_a_table_made_anew_a_model_that_is_loading_is_not_joined_by_another():
     runs = begun()
-    asks(runs, "b", keep_alive_s=0.0, priority="low")
+    asks(runs, "a", at_once=False, priority="low")
+    runs.gateway_turn(ALL, NEVER, ALL)
+    runs.control_turn(ALL)
+    runs.worker_turn("a", ALL)
+    assert runs.world.workers["a"].is_loading
+    runs.is_stopped("a")
     runs.something_is_lost("table")
-    asks(runs, "a")
-    runs.all_is_well(0.3, True)
+    asks(runs, "b")
+    runs.all_is_well(1.2, True)
     runs.nothing_is_broken()
     settles(runs)
 
 
 def test_the_words_of_a_dead_process_are_not_the_memory_of_the_next():
     """Else what the other model gives back is taken for leaked."""
-    runs = begun("b", "a")
+    runs = begun("b")
     runs.an_operator_does_something_else("b", "stop")
-    runs.all_is_well(1.2, False)
+    asks(runs, "a")
+    runs.all_is_well(3.0, False)
+    runs.is_stopped("b")
     runs.an_operator_does_something_else("b", "start")
-    asks(runs, "b")
+    runs.an_operator_evicts("a", True)
+    runs.is_stopped(NEVER)
+    runs.all_is_well(0.05, False)  # its first words come while the memory of a is awaited
     settles(runs)
-    assert not runs.world.seen["leak_suspected"]
+    assert runs.world.seen["evicted"] and not runs.world.seen["leak_suspected"]
 
 
 def test_a_gateway_that_had_given_a_worker_up_takes_it_back():
