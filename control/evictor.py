@@ -21,7 +21,7 @@ from control.operators import OPERATOR
 from control.pressure_level import Level
 from control.resident import HOLDS_MEMORY, Resident, why_protected
 from control.rows import RowState
-from control.states import Phase, Priority
+from control.states import Phase, Priority, is_fresh
 from control.table import FOREVER, RowGateway
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Evictor:
         if row.effective is Phase.READY and moved:
             row.keep_until = keep_until
             self.r.effects.write_row(row)
-        waiting = (words.waiting_high, words.waiting_medium, words.waiting_low) if words else (0, 0, 0)
+        waiting = words.waiting if words else (0, 0, 0)
         if row.wanted_by == OPERATOR and row.effective is not Phase.READY:
             waiting = (waiting[0], waiting[1] + 1, waiting[2])  # his wish counts as a waiter
         return Resident(
@@ -64,7 +64,7 @@ class Evictor:
             frees_bytes=row.share_bytes,
             unfinished=self._unfinished(row, words, now),
             waiting=waiting,
-            oldest_wait=words.oldest_wait_since_ns / NS if words and words.oldest_wait_since_ns else None,
+            oldest_wait=words.oldest_wait if words else None,
             last_used=row.last_used,
             last_class=row.last_class,
             loaded_at=row.loaded_at,
@@ -79,7 +79,7 @@ class Evictor:
         if row.effective is Phase.EMPTY:
             return 0
         worker = self.r.effects.read_worker(row.index)
-        if worker is None or worker.incarnation != row.incarnation or now - worker.heartbeat_ns / NS > 3.0:
+        if worker is None or worker.incarnation != row.incarnation or not is_fresh(worker.heartbeat_ns, int(now * NS)):
             return None
         if words is None or words.incarnation != row.incarnation:
             return None

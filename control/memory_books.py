@@ -107,8 +107,12 @@ class MemoryBooks:
         return max(0 if row.incarnation else row.need_bytes, self.empty_bytes(row))
 
     def work_out_need(self, row: RowState) -> None:
+        """Asked in each tick, and changes when the files, the profile or the shortage did."""
         facts = self.r.effects.read_facts(row.slug)
-        row.need_bytes = self._plan(row, facts, None).share_bytes if isinstance(facts, ModelFacts) else 0
+        of = (facts, self.r.effects.read_profile(row.slug), row.shrink)
+        if of != row.need_of:
+            row.need_of = of
+            row.need_bytes = self._plan(row, facts, None).share_bytes if isinstance(facts, ModelFacts) else 0
 
     def why_no_facts(self, row: RowState) -> str:
         """Why the sizes of its files cannot be told; "" if they can."""

@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from control.states import HAS_PROCESS, WORKER_PHASES, IllegalTransition, Phase, Priority, advance, effective_phase
+from control.table_records import FOREVER
 
 CRASH_WINDOW_S = 300.0
 CRASHES_MAX = 3
@@ -21,7 +22,6 @@ QUARANTINE_S = 300.0
 SHRINK_MAX = 8
 SHRINK_FORGET_S = 600.0
 NS = 1_000_000_000
-FOREVER_NS = 2**63 - 1
 
 if TYPE_CHECKING:
     from control.budget import Plan
@@ -66,6 +66,7 @@ class RowState:
     fence_at: float = 0.0
     stop: Stop | None = None  # the eviction under way
     need_bytes: int = 0
+    need_of: tuple = ()  # what that was worked out from
     share_bytes: int = 0  # what it counts for in the books
     plan: Plan | None = None  # of the load that is under way
     batch_max: int = 0  # what its model is or will be loaded with
@@ -274,4 +275,4 @@ class RowState:
     def _keep_until_ns(self) -> int:
         if self.effective is not Phase.READY:
             return 0
-        return FOREVER_NS if self.keep_until * NS >= FOREVER_NS else int(max(0.0, self.keep_until) * NS)
+        return FOREVER if self.keep_until * NS >= FOREVER else int(max(0.0, self.keep_until) * NS)

@@ -152,6 +152,16 @@ class RowGateway(NamedTuple):
     last_class: int
     oldest_any_since_ns: int
 
+    @property
+    def waiting(self) -> tuple[int, int, int]:
+        """By class, the highest first."""
+        return self.waiting_high, self.waiting_medium, self.waiting_low
+
+    @property
+    def oldest_wait(self) -> float | None:
+        """Since when the oldest of the highest waiting class waits, monotonic seconds."""
+        return self.oldest_wait_since_ns / 1e9 if self.oldest_wait_since_ns else None
+
 
 class RowWorker(NamedTuple):
     """The worker of that incarnation about itself. `phase` is one of WORKER_PHASES.

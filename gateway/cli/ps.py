@@ -98,7 +98,7 @@ def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> d
         "load_percent": worker.load_progress_permille / 10 if worker and phase is Phase.LOADING else None,
         "in_flight": counts.dispatched - counts.finished if counts else nothing,
         "unfinished": counts.unfinished if counts else nothing,
-        "queued": counts.waiting_high + counts.waiting_medium + counts.waiting_low if counts else nothing,
+        "queued": sum(counts.waiting) if counts else nothing,
         "pinned": bool(control and control.pinned),
         "keep_until_s": _keep_until_s(control, now_ns),
         "until": _until(control, counts, phase, now_ns),
