@@ -18,7 +18,8 @@ A request that never began, because the queue was full, has lost nothing: it is 
 `now_s` (monotonic) come in.
 """
 
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from gateway.protocol import Accepted, Done, Error, Event, Progress, Result, Sta
 
 NOTICED_WITHIN_S = 5.0  # after a SIGKILL: all of supervisord, control and gateway know of it
 GIVEN_UP_WITHIN_S = 310.0  # a model that crashes three times is given up for five minutes
-LOSSES_MAX = 10_000  # kept for the report; what is beyond is counted
+LOSSES_MAX = 10_000  # in hand until they are reported; what is beyond is counted
 RETRIED, CRASHED, UNAVAILABLE = "retried", "worker_crashed", "model_unavailable"
 EXPLAINED_AFTER_S = {RETRIED: NOTICED_WITHIN_S, CRASHED: NOTICED_WITHIN_S, UNAVAILABLE: GIVEN_UP_WITHIN_S}
 REFUSED = {"queue_full", "displaced"}
@@ -164,7 +165,7 @@ class Checker:
 
     def _lose(self, loss: Loss) -> None:
         self.lost += 1
-        if self.lost <= LOSSES_MAX:
+        if len(self.losses) < LOSSES_MAX:
             self.losses.append(loss)
 
 
@@ -177,18 +178,21 @@ class Judgement(NamedTuple):
 
 def judge(losses: Iterable[Loss], kills: Sequence[Kill]) -> Judgement:
     """Who is to blame (4)."""
-    judgement = Judgement([], [])
+    judgement, killed_at_s = Judgement([], []), defaultdict(list)
+    for kill in sorted(kill for kill in kills if kill.kind == "worker"):
+        killed_at_s[kill.model].append(kill.at_s)
     for loss in sorted(losses, key=lambda one: one.heard_s):
-        (judgement.explained if explains(loss, kills) else judgement.lost).append(loss)
+        (judgement.explained if explains(loss, killed_at_s[loss.model]) else judgement.lost).append(loss)
     return judgement
 
 
-def explains(loss: Loss, kills: Sequence[Kill]) -> bool:
-    """Did one of our SIGKILLs do this?"""
+def explains(loss: Loss, killed_at_s: Sequence[float]) -> bool:
+    """Did one of our SIGKILLs of that model's workers (in order of time) do this?"""
     before_s = EXPLAINED_AFTER_S.get(loss.what)
-    return before_s is not None and any(
-        kill.kind == "worker" and kill.model == loss.model and loss.after_s - before_s <= kill.at_s <= loss.heard_s
-        for kill in kills)
+    if before_s is None:
+        return False
+    last_before_it = bisect_right(killed_at_s, loss.heard_s)
+    return last_before_it > 0 and killed_at_s[last_before_it - 1] >= loss.after_s - before_s
 
 
 def number_of(request_id: str) -> int:

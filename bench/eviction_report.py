@@ -55,7 +55,7 @@ class Seen(NamedTuple):
 
     @property
     def losses(self) -> int:
-        """Not explained by a SIGKILL. What was beyond `eviction_check.LOSSES_MAX` is not explained."""
+        """Not explained by a SIGKILL. What was too much to report (`eviction_check.LOSSES_MAX`) is not explained."""
         known = len(self.judgement.lost) + len(self.judgement.explained)
         return len(self.judgement.lost) + max(0, self.clients.lost - known)
 

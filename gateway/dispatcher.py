@@ -225,6 +225,7 @@ class Dispatcher:
         match message:
             case messages.ModelState():  # the table is the truth (`start_turn`); this brings the reason, for people
                 self.second_key.hear(message.control_epoch)
+                self.orders.on_control_epoch(message.control_epoch)
                 self.desk.states[message.slug] = message
             case messages.Fence():
                 self.second_key.on_fence(message)

@@ -5,11 +5,13 @@ who asked for that goes on to wait at `gateway.desk` for the load itself.
 
 Control alone carries them out, through the three keys like everybody's evictions; here is only the post office. A
 client hears within ANSWER_WITHIN_S, whatever happens to control: an order that could not be given is refused at once,
-one that is not answered ends in an error that says so. It is not asked again: it may have been carried out.
+one that is not answered ends in an error that says so, as soon as another control process speaks up. It is not asked
+again: it may have been carried out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from control import messages
@@ -25,12 +27,13 @@ REMEDY = "`warden ctl status` shows whether control runs"
 
 
 class Asked(NamedTuple):
-    """An order that control has not answered. `since` is monotonic seconds."""
+    """An order that control has not answered. `since` is monotonic seconds, `control_epoch` who was asked."""
 
     client: bytes
     order: protocol.Order | protocol.LoadModel
     model: str
     since: float
+    control_epoch: int
 
 
 class Orders:
@@ -48,7 +51,8 @@ class Orders:
         verb = type(order).__struct_config__.tag
         if not self.d.effects.to_control(messages.Ask(messages.VERSION, self._numbers, verb, model.name)):
             raise Refusal("gateway_unavailable", f"control cannot be reached, so nothing was done; {REMEDY}", 1.0)
-        self._asked[self._numbers] = Asked(client, order, model.name, now)
+        words = self.d.effects.read_control()
+        self._asked[self._numbers] = Asked(client, order, model.name, now, words.epoch if words is not None else 0)
 
     def on_told(self, told: messages.Told, now: float) -> None:
         asked = self._asked.pop(told.id, None)
@@ -65,13 +69,20 @@ class Orders:
         except Refusal as refusal:
             self.d.say_error(asked.client, asked.order.id, refusal)
 
+    def on_control_epoch(self, epoch: int) -> None:
+        """That control process speaks to us; what an older one was asked has died with it."""
+        self._give_up("control ended before it answered", lambda asked: asked.control_epoch < epoch)
+
     def on_tick(self, now: float) -> None:
+        self._give_up(f"control did not answer within {ANSWER_WITHIN_S:g} s",
+                      lambda asked: now - asked.since > ANSWER_WITHIN_S)
+
+    def _give_up(self, why: str, is_lost: Callable[[Asked], bool]) -> None:
         for number, asked in list(self._asked.items()):
-            if now - asked.since > ANSWER_WITHIN_S:
+            if is_lost(asked):
                 del self._asked[number]
                 self.d.say_error(asked.client, asked.order.id, Refusal(
-                    "gateway_unavailable", f"control did not answer within {ANSWER_WITHIN_S:g} s; whether it was done "
-                    f"is not known; {REMEDY}", 1.0))
+                    "gateway_unavailable", f"{why}; whether it was done is not known; {REMEDY}", 1.0))
 
     def forget_client(self, client: bytes) -> None:
         self._asked = {number: asked for number, asked in self._asked.items() if asked.client != client}

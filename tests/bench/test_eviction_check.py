@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import eviction_check
 from bench.eviction_check import Checker, Kill, Loss, judge, number_of, words_of
 from gateway.protocol import Accepted, Done, Error, Progress, Result, Started, Timings, Tokens, Usage, Welcome
 
@@ -159,6 +160,23 @@ def test_a_model_that_was_given_up_stays_so_for_a_while():
 def test_losses_are_told_in_the_order_in_which_they_were_heard():
     late, early = loss(heard_s=105.0), loss(heard_s=101.0)
     assert judge([late, early], []).lost == [early, late]
+
+
+def test_of_many_kills_the_one_that_fits_explains():
+    kills = [kill(at_s) for at_s in (200.0, 100.5, 1.0)] + [kill(100.0, model="m4")]
+    assert judge([loss(), loss(heard_s=301.0, after_s=300.0)], kills) == ([loss(heard_s=301.0, after_s=300.0)],
+                                                                          [loss()])
+
+
+def test_what_was_reported_makes_room_for_what_comes(monkeypatch):
+    monkeypatch.setattr(eviction_check, "LOSSES_MAX", 2)
+    checker = Checker()
+    for _ in range(3):
+        checker.on_event(error("worker_crashed"), 1.0)
+    assert (checker.lost, len(checker.losses)) == (3, 2)
+    checker.losses = []
+    checker.on_event(error("worker_crashed"), 2.0)
+    assert (checker.lost, len(checker.losses)) == (4, 1)
 
 
 def test_the_words_are_those_of_the_echo_engine():

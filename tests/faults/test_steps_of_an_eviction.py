@@ -67,7 +67,8 @@ def is_shut(stack: LiveStack, slug: str) -> bool:
 def evict_until_at(stack: LiveStack, step: str) -> Future[str]:
     """Have `a` evicted until somebody is at that failpoint; gives what the operator is told in the end.
 
-    A control process that has just started refuses until it has heard of everybody: then it is asked again.
+    A control process that has just started refuses until it has heard of everybody: then it is asked again. So it is
+    after an eviction that did without this step: a process can be gone before its Quitting is read.
     """
     asked: list[Future[str]] = []
 
@@ -75,6 +76,8 @@ def evict_until_at(stack: LiveStack, step: str) -> Future[str]:
         if has_acted(stack.failpoints, step):
             return True
         if not asked or asked[-1].done():
+            if asked and asked[-1].exception() is None:
+                stack.load("a")
             asked.append(order(stack, "evict", "a"))
         return False
 

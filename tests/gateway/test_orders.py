@@ -3,6 +3,7 @@
 import pytest
 
 from control import messages
+from control.states import Phase
 from gateway import orders, protocol
 from tests.support.gateway_world import World
 
@@ -89,3 +90,21 @@ def test_how_many_may_wait_is_limited_and_a_client_that_goes_makes_room(monkeypa
     world.d.orders.forget_client(b"c1")
     give(world, "pin", request_id="3")
     assert len(asks(world)) == 3
+
+
+def test_what_a_dead_control_process_was_asked_ends_when_the_next_one_speaks():
+    world = World()
+    world.control_words["epoch"] = 7
+    give(world, "evict", request_id="old")
+    speak(world, 7)
+    assert not world.ended("old")
+    world.control_words["epoch"] = 8
+    give(world, "evict", request_id="new")
+    speak(world, 8)
+    assert "control ended before it answered; whether it was done is not known" in world.end_of("old").message
+    assert not world.ended("new") and len(asks(world)) == 2
+
+
+def speak(world: World, epoch: int) -> None:
+    world.d.on_control(messages.ModelState(messages.VERSION, epoch, "a", Phase.ALIVE, ""), world.now)
+    world.flush()
