@@ -33,8 +33,9 @@ run: $(STAMP)
 stop:
 	@if [ -x $(BIN)/warden ]; then $(BIN)/warden down; else echo "nothing is installed here, so nothing runs"; fi
 
+# Three files of tests at a time: most of them wait for real processes. The order of the files is conftest.py's.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(STAMP)
 	$(BIN)/python -m pytest -m long

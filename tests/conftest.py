@@ -5,10 +5,12 @@ never turns a run red; `make test-long` searches with fresh draws and many more 
 """
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+TESTS = Path(__file__).parent
 SETTINGS_OF_OTHERS = ("WARDEN_", "OLLAMA_", "MLX_MAX_", "MLX_PRELOAD_", "MLX_RATE_", "MLX_MEMORY_", "MLX_MODELS_")
 
 settings.register_profile("short", deadline=None, derandomize=True, max_examples=50,
@@ -24,3 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     for name in [name for name in os.environ if name.startswith(SETTINGS_OF_OTHERS)]:
         del os.environ[name]
+
+
+SLOW_FIRST = ("integration", "faults", "model", "workers")  # what mostly waits, then what computes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that none of them is begun when everything else is done (`make test` runs files in turn)."""
+    rank = {folder: number for number, folder in enumerate(SLOW_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(TESTS).parts[0], len(rank)))

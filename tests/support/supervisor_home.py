@@ -7,6 +7,7 @@ its home, however the test ends.
 
 import json
 import os
+import random
 import shlex
 import signal
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +35,7 @@ from gateway.cli.processes import processes_of
 
 DEADLINE_S = 20.0
 POLL_EVERY_S = 0.02
+FIRST_PORT, PORTS = 21_000, 1_000
 PASSWORD = "0123456789abcdef"
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -49,9 +52,16 @@ def wait_until(what: str, look: Callable[[], T], deadline_s: float = DEADLINE_S)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody holds. Tests run beside each other: each process draws from PORTS of its own.
+
+    They lie below those that the kernel hands out by itself, so nobody gets one of them by chance in the meantime.
+    """
+    first = FIRST_PORT + PORTS * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in random.sample(range(first, first + PORTS), PORTS):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port from {first} to {first + PORTS} is free")
 
 
 class Playground:

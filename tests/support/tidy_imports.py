@@ -62,6 +62,7 @@ NOT_IMPORTED = {
     "uvloop": "the event loop, chosen by name",
     "supervisor": "run as a program",
     "pytest-timeout": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
     "ruff": "run as a program by `make check`",
 }
 
