@@ -23,6 +23,7 @@ import errno
 import mmap
 import os
 import stat
+import time
 import weakref
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,6 +63,7 @@ __all__ = ["FOREVER", "ROWS", "ControlWarning", "ControlWords", "GatewayWords", 
            "text_words"]
 
 READ_RETRIES = 8
+WRITER_WAITS, WRITER_WAIT_S = 5, 0.001  # for a writer that lost its processor in mid-write; snapshots are for people
 UNWRITTEN = bytes(WORD_BYTES)
 UNNAMED = bytes(BLOCK_BYTES)
 START = "start the stack with `warden up`"
@@ -154,7 +156,9 @@ class Table:
         return self._read(layout, layout.at(row))
 
     def snapshot(self) -> Snapshot:
-        """Everything, as values. Costs one copy of the file and its decoding; a record in mid-write is read again."""
+        """Everything, as values. Costs one copy of the file and its decoding, and for each record in mid-write a few
+        more looks, some milliseconds in all: what would else be missing is shown as something that it is not.
+        """
         data = os.pread(self._fd, FILE_BYTES, 0).ljust(FILE_BYTES, b"\0")
         rows = []
         for index in range(ROWS):
@@ -221,9 +225,13 @@ class Table:
     def _pick(self, data: bytes, layout: RecordLayout, at: int) -> Any:
         """The record from a copy of the file; from the file itself if the copy caught it in mid-write."""
         record = layout.decode(data, at)
-        if record is None and data[at:at + WORD_BYTES] != UNWRITTEN:
-            return self._read(layout, at)
-        return record
+        if record is not None or data[at:at + WORD_BYTES] == UNWRITTEN:
+            return record
+        for _ in range(WRITER_WAITS):
+            if (record := self._read(layout, at)) is not None:
+                return record
+            time.sleep(WRITER_WAIT_S)
+        return None
 
 
 def _check_file(path: Path, fd: int) -> int:

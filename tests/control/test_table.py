@@ -1,6 +1,7 @@
 """The table file: made whole and private, opened by others, written and read as values, replaced by another file."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from control.table import (
     Table,
     TableRefused,
 )
-from control.table_layout import FILE_BYTES, encode_header
+from control.table_layout import FILE_BYTES, LAYOUTS, encode_header
 from tests.support.table_files import BOOT_ID, fill, open_descriptors, say
 
 
@@ -173,3 +174,20 @@ def test_a_snapshot_holds_the_named_rows_and_nothing_else(table: Table) -> None:
     assert [(row.index, row.name) for row in snapshot.rows] == [(2, "two"), (5, "five")]
     assert snapshot.rows[1] == (5, "five", fill(table, RowControl, 5), None, worker, "kept: 2 answers under way")
     assert (snapshot.rows[0].reason, snapshot.warning) == ("", "memory is critical")
+
+
+def test_a_snapshot_waits_for_a_writer_that_was_stopped_in_mid_write(table: Table, monkeypatch) -> None:
+    table.name_row(5, "five")
+    worker = fill(table, RowWorker, 5)
+    layout = LAYOUTS[RowWorker]
+    with open(table.path, "r+b", buffering=0) as file:
+        def put(data: bytes) -> None:
+            file.seek(layout.at(5))
+            file.write(data)
+
+        file.seek(layout.at(5))
+        whole = file.read(layout.bytes)
+        put((int.from_bytes(whole[:8], sys.byteorder) + 1).to_bytes(8, sys.byteorder))  # odd: in mid-write
+        assert table.snapshot().rows[0].worker is None, "it never goes on"
+        monkeypatch.setattr("control.table.time.sleep", lambda seconds: put(whole))
+        assert table.snapshot().rows[0].worker == worker
