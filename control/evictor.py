@@ -140,7 +140,7 @@ class Evictor:
         """Take back the closing fences that the choice, made anew, does not want any more (2)."""
         for row in self.r.rows.values():
             if row.is_closing and row.slug not in still_wanted:
-                self.r.keys.give_up(row, now, "the choice, made anew, does not want it any more")
+                self.r.keys.give_up(row, "the choice, made anew, does not want it any more")
 
     def press(self, now: float) -> None:
         """Memory is short (1), or a model has not been used for its keep-alive."""

@@ -106,7 +106,7 @@ class Loader:
         row.on_started(now, reason)
         row.share_bytes = self.r.books.empty_bytes(row)
         self.r.effects.note("start", model=row.slug, reason=reason)
-        self.r.tell([row], now)
+        self.r.tell([row])
         self.r.effects.order("start", PROGRAM + row.slug)  # STARTING until a hello or an end
 
     def _load(self, row: RowState, choice: Load, now: float) -> None:
@@ -125,7 +125,7 @@ class Loader:
                             share_bytes=plan.share_bytes, batch=plan.rows, context=plan.context_length,
                             measured=plan.measured, reserved_bytes=self.r.books.reserved_bytes,
                             ceiling_bytes=self.r.books.ceiling.bytes)
-        self.r.tell([row], now)
+        self.r.tell([row])
         self._send_load(row, now)
 
     def _kept_for_others(self, row: RowState, now: float) -> int:
@@ -149,7 +149,7 @@ class Loader:
         if bad_files and row.phase is Phase.DOWN:
             row.on_bad_files(now, bad_files)  # (3)
             self.r.effects.note("load_refused", model=row.slug, reason=bad_files)
-            self.r.tell([row], now)
+            self.r.tell([row])
         never = "" if bad_files else self.r.books.why_never(row)
         if bool(never) != row.need_never:
             row.need_never = bool(never)

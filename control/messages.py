@@ -195,7 +195,6 @@ class ModelState(msgspec.Struct, array_like=True, tag="state", frozen=True):
     incarnation: Word
     phase: Word
     reason: str = ""
-    retry_after_s: float = 0.0
 
 
 class Fence(msgspec.Struct, array_like=True, tag="fence", frozen=True):

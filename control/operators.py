@@ -64,7 +64,7 @@ class Operators:
             self._tell(asker, NEVER, f"{row.slug} can never be loaded here: {why}")
             return
         row.wanted_by, row.wanted_at, row.reason = OPERATOR, now, "an operator wants it loaded"
-        self.r.tell([row], now)
+        self.r.tell([row])
         self.r.act(now)
         self._tell(asker, "", f"{row.slug} will be loaded ({row.reason})")
 
@@ -110,10 +110,10 @@ class Operators:
 
     def _pin(self, row: RowState, asker: Asker, now: float) -> None:
         row.pinned = True
-        self.r.tell([row], now)
+        self.r.tell([row])
         self._tell(asker, "", f"{row.slug} is pinned")
 
     def _unpin(self, row: RowState, asker: Asker, now: float) -> None:
         row.pinned = False
-        self.r.tell([row], now)
+        self.r.tell([row])
         self._tell(asker, "", f"{row.slug} is no longer pinned")

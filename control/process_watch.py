@@ -47,10 +47,10 @@ class ProcessWatch:
             if row is not None:
                 self._on_process_fact(row, fact, now)
                 if signal := value.exit_signals.get(name):
-                    self._on_exit_signal(row, signal, now)
+                    self._on_exit_signal(row, signal)
         self.r.act(now)
 
-    def _on_exit_signal(self, row: RowState, signal: str, now: float) -> None:
+    def _on_exit_signal(self, row: RowState, signal: str) -> None:
         """What ended it, known a moment later. Metal aborts a process that runs out of memory, and a system that runs
         out of it kills one: its model is loaded into less next time."""
         if row.phase not in (Phase.BACKOFF, Phase.QUARANTINED):
@@ -58,7 +58,7 @@ class ProcessWatch:
         for_memory = signal == "SIGABRT" or (signal == "SIGKILL" and self.r.books.level > Level.NORMAL)
         row.on_exit_signal(signal, for_memory)
         self.r.effects.note("exit_signal", model=row.slug, signal=signal, shrink=row.shrink)
-        self.r.tell([row], now)
+        self.r.tell([row])
 
     def _on_order_done(self, done: OrderDone, now: float) -> None:
         row = self.r.rows.get(done.name.removeprefix(PROGRAM))
@@ -71,7 +71,7 @@ class ProcessWatch:
         self.r.effects.note("start_failed", model=row.slug, reason=str(done.error))
         failed = row.on_crash if refused else row.on_not_started
         failed(now, f"could not be started: {done.error}")
-        self.r.tell([row], now)
+        self.r.tell([row])
 
     def _on_process_fact(self, row: RowState, fact: ProcessFact, now: float) -> None:
         if fact.state in HAS_PID:
@@ -81,7 +81,7 @@ class ProcessWatch:
                 row.on_started(now, "started by an operator")
                 row.start_confirmed_at = now
                 row.share_bytes = self.r.books.unknown_bytes(row)
-                self.r.tell([row], now)
+                self.r.tell([row])
             elif fact.state is ProcessState.STOPPING:
                 self._say_term_again(row, fact)
         elif row.phase is Phase.STARTING:
@@ -93,7 +93,7 @@ class ProcessWatch:
                 self._hold(row, now)
             else:
                 row.on_not_started(now, "the order to start it was lost")
-                self.r.tell([row], now)
+                self.r.tell([row])
         elif fact.state == ProcessState.STOPPED and fact.start_s and not row.has_process:
             if row.phase is not Phase.HELD:
                 self._hold(row, now)
@@ -121,12 +121,12 @@ class ProcessWatch:
     def _hold(self, row: RowState, now: float) -> None:
         row.on_hold(now)
         self.r.effects.note("held", model=row.slug, reason=row.reason)
-        self.r.tell([row], now)
+        self.r.tell([row])
 
     def _crash(self, row: RowState, what: str, now: float) -> None:
         row.on_crash(now, what, out_of_memory=what.startswith(OUT_OF_MEMORY))
         self.r.effects.note("crashed", model=row.slug, phase=row.phase.name, reason=row.reason)
-        self.r.tell([row], now)
+        self.r.tell([row])
 
     def on_gone(self, row: RowState, now: float) -> None:
         """The process of a welcomed worker is no more."""
@@ -138,7 +138,7 @@ class ProcessWatch:
         if willing and row.stalled_at is None:
             row.on_orderly_end(now, "drained and ended")
             self.r.effects.note("ended", model=row.slug, incarnation=row.incarnation)
-            self.r.tell([row], now)
+            self.r.tell([row])
             return
         if words is not None and words.incarnation == row.incarnation and words.finished:
             row.crashes.clear()  # it could do its work: whatever killed it, it does not crash by itself

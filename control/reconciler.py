@@ -86,20 +86,19 @@ class Reconciler:
             if model.preload:
                 self.rows[model.slug].wanted_by = "preload"
 
-    def tell(self, rows: Iterable[RowState], now: float) -> None:
+    def tell(self, rows: Iterable[RowState]) -> None:
         """The table first, then the gateway."""
         for row in rows:
             self.effects.write_row(row)
             if self.gateway:
-                wait_s = max(0.0, row.not_before - now) if row.phase in (Phase.BACKOFF, Phase.QUARANTINED) else 0.0
                 self.effects.to_peer(self.gateway, messages.ModelState(
-                    messages.VERSION, self.epoch, row.slug, row.incarnation, row.effective, row.reason, wait_s))
+                    messages.VERSION, self.epoch, row.slug, row.incarnation, row.effective, row.reason))
 
     def explain(self, row: RowState, reason: str, now: float) -> None:
         """A new reason for people; numbers in it that only grow older are not worth a message each time."""
         if reason != row.reason and now - row.explained_at >= EXPLAIN_EVERY_S:
             row.reason, row.explained_at = reason, now
-            self.tell([row], now)
+            self.tell([row])
 
     # -- frames ----------------------------------------------------------------------------------------------
 
@@ -112,7 +111,7 @@ class Reconciler:
             case messages.GatewayHello() if message.boot_id == self.boot_id:
                 self.gateway = identity
                 self.effects.note("gateway_hello", epoch=message.gateway_epoch)
-                self.tell(self.rows.values(), now)
+                self.tell(self.rows.values())
             case messages.Want() | messages.Idle():
                 self.act(now)
             case messages.Fenced():
@@ -158,7 +157,7 @@ class Reconciler:
         row.on_welcomed(self.incarnation, hello.pid, hello.start_time_us, identity, Phase.EMPTY)
         row.share_bytes = self.books.empty_bytes(row)
         self.effects.note("welcome", model=row.slug, incarnation=row.incarnation, pid=row.pid)
-        self.tell([row], now)
+        self.tell([row])
         self._say_welcome(row, now)
         self.act(now)
 
@@ -171,7 +170,7 @@ class Reconciler:
             self.keys.fence_off(row, now)  # the table was made anew: what was outstanding is not known
             row.share_bytes = max(row.share_bytes, self.books.unknown_bytes(row))
         row.on_welcomed(incarnation, hello.pid, hello.start_time_us, identity, phase)
-        self.tell([row], now)
+        self.tell([row])
         self._say_welcome(row, now)
 
     def _say_welcome(self, row: RowState, now: float) -> None:
@@ -192,7 +191,7 @@ class Reconciler:
             if known and not row.obeys_us and row.load_sent_at is None:  # of a table made anew, only it knows
                 row.share_bytes = max(words.share_bytes, self.books.empty_bytes(row))
                 self.effects.write_row(row)
-            self.keys.on_settled(row, now)
+            self.keys.on_settled(row)
         self._on_worker_phase(row, words.phase if known else report.phase, now)
 
     def _on_worker_phase(self, row: RowState, phase: int, now: float) -> None:
@@ -208,7 +207,7 @@ class Reconciler:
         row.reason = {Phase.LOADING: "loading", Phase.READY: "loaded", Phase.DRAINING: "draining"}.get(phase, "up")
         if phase == Phase.READY:
             self.loader.on_loaded(row, now)
-        self.tell([row], now)
+        self.tell([row])
         self.act(now)
 
     # -- time and action -------------------------------------------------------------------------------------
@@ -220,7 +219,7 @@ class Reconciler:
         self.books.on_tick(now)
         for row in self.rows.values():
             if row.on_time(now):
-                self.tell([row], now)
+                self.tell([row])
             if row.phase in (Phase.ALIVE, Phase.STOPPING):
                 if not self.effects.is_alive(row.pid, row.start_time_us):
                     self.processes.on_gone(row, now)

@@ -103,13 +103,13 @@ class ThreeKeys:
         self.r.effects.to_peer(self.r.gateway, messages.Fence(
             messages.VERSION, self.r.epoch, row.slug, row.incarnation, row.fence_id))
 
-    def give_up(self, row: RowState, now: float, why: str) -> None:
+    def give_up(self, row: RowState, why: str) -> None:
         """Take the decision back (1). Only before Quit was said."""
         assert row.stop is not None and row.stop.quit_at is None, "a Quit that was said cannot be taken back"
         row.clear_fence()
         self.r.effects.note("evict_given_up", model=row.slug, reason=why)
         self.r.operators.on_refused(row, why)
-        self.r.tell([row], now)
+        self.r.tell([row])
 
     # -- the keys --------------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class ThreeKeys:
         row = self.r.rows.get(message.slug)
         if self._is_current(row, message) and row.stop.quit_at is None and not row.stop.closing:
             why = in_flight(message.unfinished) if message.unfinished else "its fence is void"
-            self._refuse(row, "gateway", why, now)
+            self._refuse(row, "gateway", why)
 
     def _say_quit(self, row: RowState, now: float) -> None:
         """Key 3 is asked. A peer that cannot be reached now is told later: its hello or its end decides."""
@@ -142,16 +142,16 @@ class ThreeKeys:
         """Key 3 refused."""
         row = self.r.rows.get(message.slug)
         if self._is_current(row, message) and row.phase is not Phase.STOPPING:
-            self._refuse(row, "worker", message.reason, now)
+            self._refuse(row, "worker", message.reason)
 
     def count_refusal(self, row: RowState, by: str, why: str) -> None:
         self.refused += 1
         self.r.effects.note("evict_refused", model=row.slug, incarnation=row.incarnation, by=by, reason=why)
 
-    def _refuse(self, row: RowState, by: str, why: str, now: float) -> None:
+    def _refuse(self, row: RowState, by: str, why: str) -> None:
         self.count_refusal(row, by, why)
         row.clear_fence()
-        self.r.tell([row], now)
+        self.r.tell([row])
         self.r.operators.on_refused(row, why)
 
     def on_quitting(self, message: messages.Quitting, now: float) -> None:
@@ -162,7 +162,7 @@ class ThreeKeys:
         row.on_quitting(now, row.stop.reason if row.stop else "told to leave by an earlier control process")
         if row.stop is not None:
             row.stop.quitting_at = now
-        self.r.tell([row], now)
+        self.r.tell([row])
 
     # -- after the keys --------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class ThreeKeys:
         self.evictions += 1
         stop.gone_at, stop.quitting_at = now, stop.quitting_at or now
         row.on_evicted(now, stop.reason)
-        self.r.tell([row], now)
+        self.r.tell([row])
         self.r.operators.on_ended(row)
         self._verify(row, now)
         return True
@@ -200,7 +200,7 @@ class ThreeKeys:
         else:
             row.on_memory_back(f"evicted: {stop.reason}")
         row.clear_fence()
-        self.r.tell([row], now)
+        self.r.tell([row])
         self.r.act(now)
 
     def on_new_process(self, row: RowState) -> None:
@@ -219,12 +219,12 @@ class ThreeKeys:
 
     # -- time ------------------------------------------------------------------------------------------------
 
-    def on_settled(self, row: RowState, now: float) -> None:
+    def on_settled(self, row: RowState) -> None:
         """The worker obeys nobody older than us (3)."""
         row.obeys_us = True
         if row.is_fenced and row.stop is None and row.phase is Phase.ALIVE:
             row.clear_fence()
-            self.r.tell([row], now)
+            self.r.tell([row])
 
     def on_tick(self, row: RowState, now: float) -> None:
         stop = row.stop
@@ -233,10 +233,10 @@ class ThreeKeys:
         elif not row.has_process:
             if row.phase is Phase.LEAK_SUSPECTED and self.r.books.fits_beside_leaks(row):
                 row.move(Phase.DOWN, row.reason)
-                self.r.tell([row], now)
+                self.r.tell([row])
             if row.is_fenced:
                 row.clear_fence()
-                self.r.tell([row], now)
+                self.r.tell([row])
         elif stop is None or row.phase is Phase.STOPPING:
             return
         elif stop.quit_at is not None:
@@ -246,4 +246,4 @@ class ThreeKeys:
             if now - stop.asked_at > CLOSING_ASK_EVERY_S:
                 self._say_fence(row, now)
         elif now - stop.asked_at > FENCE_ANSWER_WITHIN_S:
-            self._refuse(row, "nobody", "the gateway did not answer", now)
+            self._refuse(row, "nobody", "the gateway did not answer")

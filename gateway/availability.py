@@ -40,13 +40,13 @@ class Availability:
 
     # -- models ----------------------------------------------------------------------------------------------
 
-    def why_not(self, slug: str) -> Refusal | None:
+    def why_not(self, slug: str, now: float) -> Refusal | None:
         """Why a request for this model is hopeless now, or None."""
         row, control = self.d.effects.read_row(slug), self.d.effects.read_control()
         if row is None:
             return None
         if row.phase in UNAVAILABLE:
-            return self._not_now(slug, row)
+            return self._not_now(slug, row, now)
         if control is None:
             return None
         most_bytes = max(0, control.ceiling_bytes - control.leaked_bytes)
@@ -57,12 +57,13 @@ class Availability:
                            "supervisord does not answer; run `warden down`, then `warden up`")
         return None
 
-    def _not_now(self, slug: str, row: RowControl) -> Refusal:  # 1
+    def _not_now(self, slug: str, row: RowControl, now: float) -> Refusal:  # 1
         state = self.d.desk.states.get(slug)
         known = state is not None and state.phase == row.phase
         reason = state.reason if known else self.d.effects.read_reason(slug) or "its log says why"
         text = UNAVAILABLE[Phase(row.phase)].format(slug=slug, reason=reason)
-        return Refusal("model_unavailable", f"{self._names[slug]} {text}", state.retry_after_s if known else 0.0)
+        wait_s = max(0.0, row.backoff_until_ns / NS - now) if row.phase == Phase.QUARANTINED else 0.0
+        return Refusal("model_unavailable", f"{self._names[slug]} {text}", wait_s)
 
     def _never(self, slug: str, row: RowControl, most_bytes: int) -> Refusal:  # 2
         reason = self.d.effects.read_reason(slug)

@@ -128,7 +128,7 @@ class Desk:
         if row is not None and row.phase == Phase.QUARANTINED:
             self.d.orders.on_order(client, question, now)  # it comes back by `await_load` if control ends that
             return
-        if (refusal := self.d.availability.why_not(slug)) is not None:
+        if (refusal := self.d.availability.why_not(slug, now)) is not None:
             raise refusal
         self.await_load(client, question, now)
 
@@ -161,7 +161,7 @@ class Desk:
         """End the waits for loads that cannot succeed, or that last too long; say to the others how it goes."""
         limit_s = self.d.config.load_deadline_s
         for slug, waiters in list(self._loads.items()):
-            refusal = self.d.availability.why_not(slug)
+            refusal = self.d.availability.why_not(slug, now)
             late = Refusal("model_unavailable", f"not loaded within {limit_s:g} s", waiting.LOAD_GUESS_S)
             kept = []
             for waiter in waiters:

@@ -123,8 +123,8 @@ class Dispatcher:
             self.say_error(client, submit.id, refusal)
 
     def _refuse_if_unavailable(self, request: Request, now: float) -> None:
-        slug = request.model.slug
-        refusal = self.availability.why_not(slug) or self.availability.why_closed(slug, request.ticket.priority, now)
+        slug, there = request.model.slug, self.availability
+        refusal = there.why_not(slug, now) or there.why_closed(slug, request.ticket.priority, now)
         if refusal is not None:
             raise refusal
 
@@ -238,7 +238,7 @@ class Dispatcher:
             self.end_in_error(self.requests[ticket.id], now, "queue_deadline",
                               f"not started within {self.config.queue_deadline_s:g} s", 1.0)
         waiters = [r for r in self.requests.values() if not r.worker]
-        refusals = {slug: self.availability.why_not(slug) for slug in {r.ticket.target for r in waiters}}
+        refusals = {slug: self.availability.why_not(slug, now) for slug in {r.ticket.target for r in waiters}}
         for request in waiters:
             refusal = refusals[request.ticket.target]
             if refusal is not None:

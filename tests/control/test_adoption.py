@@ -18,7 +18,7 @@ def test_a_living_model_keeps_its_share_its_pin_and_its_counts():
     world = world_with_a_loaded()
     old = world.r.rows["a"]
     old.pinned, old.evictions, old.shrink = True, 3, 1
-    world.r.tell([old], world.now)
+    world.r.tell([old])
     world.control_restarts()
     row = world.r.rows["a"]
     assert row is not old and world.phase("a") is Phase.READY and row.pinned

@@ -17,7 +17,7 @@ FROM_PEER = [
 ]
 FROM_CONTROL = [
     m.Welcome(1, 2, 3, 4, 5), m.Refused(1, "why"), m.Load(1, 2, 3, 4, 5, 6, 7, 8, 9), m.Quit(1, 2, 3, 4, "why"),
-    m.ModelState(1, 2, "a", 3, 4, "why", 1.5), m.Fence(1, 2, "a", 3, 4), m.Told(1, 2, "model_not_found", "why"),
+    m.ModelState(1, 2, "a", 3, 4, "why"), m.Fence(1, 2, "a", 3, 4), m.Told(1, 2, "model_not_found", "why"),
 ]
 
 

@@ -87,7 +87,7 @@ def test_quit_is_said_again_and_never_taken_back():
     assert len({order.fence for order in quit_said(world)}) == 1 and len(quit_said(world)) == 4
     assert row.is_fenced
     with pytest.raises(AssertionError):
-        world.r.keys.give_up(row, world.now, "too late")
+        world.r.keys.give_up(row, "too late")
 
 
 def test_it_leaves_and_its_share_is_free_when_its_memory_is_measured_back():

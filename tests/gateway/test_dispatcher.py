@@ -240,13 +240,14 @@ def test_a_deadline_in_the_queue_is_504_once():
 def test_a_model_that_cannot_be_had_is_answered_at_once(phase):
     world = World()
     world.submit("waiting")
-    world.set_row("a", phase)
-    world.d.on_control(messages.ModelState(1, 1, "a", 1, phase, "the reason for people", 42.0), world.now)
+    world.set_row("a", phase, backoff_until_ns=int((world.now + 42) * 1e9))
+    world.d.on_control(messages.ModelState(1, 1, "a", 1, phase, "the reason for people"), world.now)
     world.turn()
     world.submit("new")
     for request in ("waiting", "new"):
         error = world.end_of(request)
-        assert (error.code, error.status, error.retry_after_s) == ("model_unavailable", 503, 42.0)
+        assert (error.code, error.status) == ("model_unavailable", 503)
+        assert error.retry_after_s == pytest.approx(42 if phase is Phase.QUARANTINED else 0)  # a hold has no end
         assert ("the reason for people" if phase is Phase.QUARANTINED else "warden ctl start") in error.message
 
 

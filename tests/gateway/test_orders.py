@@ -106,5 +106,5 @@ def test_what_a_dead_control_process_was_asked_ends_when_the_next_one_speaks():
 
 
 def speak(world: World, epoch: int) -> None:
-    world.d.on_control(messages.ModelState(messages.VERSION, epoch, "a", Phase.ALIVE, ""), world.now)
+    world.d.on_control(messages.ModelState(messages.VERSION, epoch, "a", 1, Phase.ALIVE), world.now)
     world.flush()
