@@ -9,7 +9,8 @@ silence: a silent gateway may just be stopped, and asking twice would make it wo
 Guarantees
 1. Each request ends exactly once: by `Done`, `Result` or `GatewayError`. What comes later for its id is dropped.
 2. When a new gateway is noticed, requests that it has not accepted are submitted again under the same id if no token
-   was seen; those with tokens end with `gateway_unavailable`, since this client cannot continue an answer.
+   was seen; those with tokens end with `gateway_unavailable`, since this client cannot continue an answer, and so do
+   orders, which may have been carried out: a model would be evicted twice.
    A request may therefore see `Accepted` twice. The answer to a copy too many (`duplicate_id`) is dropped.
 3. A request that left early is cancelled, also when its `Accepted` comes after that.
 4. Waiting is bounded: ACCEPTED_WITHIN_S for the first answer, SILENCE_MAX_S for a gateway that says nothing at all.
@@ -108,6 +109,15 @@ class Outstanding:
         self.resubmitted = False
 
 
+def why_not_again(request: Outstanding) -> str:
+    """What its caller hears if it must not be asked of another gateway; "" if it may be (2)."""
+    if request.has_tokens:
+        return "the gateway restarted in mid-answer; ask again"
+    if isinstance(request.question, protocol.Order):
+        return "the gateway restarted before it answered; whether it was done is not known"
+    return ""
+
+
 class Exchange:
     def __init__(self, endpoint: str, now: float, submit_max_bytes: int = protocol.BODY_MAX_BYTES) -> None:
         self.endpoint = endpoint
@@ -195,9 +205,8 @@ class Exchange:
         for request_id, request in list(self._outstanding.items()):
             if request_id == but:
                 continue
-            if request.has_tokens:
-                self._end(request_id, GatewayError(
-                    "gateway_unavailable", "the gateway restarted in mid-answer; ask again", RETRY_AFTER_RESTART_S))
+            if why := why_not_again(request):
+                self._end(request_id, GatewayError("gateway_unavailable", why, RETRY_AFTER_RESTART_S))
                 continue
             request.accepted, request.resubmitted, request.since = False, True, now
             self.outbox.append(protocol.encode(request.question))
