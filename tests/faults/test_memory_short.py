@@ -72,7 +72,7 @@ def test_row_12_only_the_idle_model_goes_and_its_memory_is_measured(stack):
     stack.press(0.96)
     stack.wait_phase("b", Phase.DOWN)
     assert not any(answer.ended for answer in answers)
-    [evicted] = stack.journal("evicted")[gone:]
+    [evicted] = stack.wait_journal("evicted", gone + 1)[gone:]
     assert evicted["model"] == "b" and evicted["footprint_bytes"] > 0 and evicted["verify_ms"] >= 0
     assert stack.row("b").control.share_bytes == 0, "its share is free again"
     for answer in answers:
@@ -87,7 +87,7 @@ def test_row_12_at_the_warning_level_the_least_recently_used_goes_first(stack):
     stack.press(0.9)
     stack.wait_phase("a", Phase.DOWN)
     stack.wait_phase("c", Phase.DOWN)
-    assert [line["model"] for line in stack.journal("evict")[gone:]] == ["c", "a"], "b is the most useful"
+    assert [line["model"] for line in stack.wait_journal("evict", gone + 2)[gone:]] == ["c", "a"], "b is the most useful"
     Transcript(stack, "b", "#tokens=30").check_whole(30)
 
 

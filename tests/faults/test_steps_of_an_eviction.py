@@ -112,7 +112,7 @@ def test_row_13_a_job_that_is_faster_than_the_fence_word_is_answered_and_the_mod
     assert not answer.ended
     answer.check_whole(100)
     assert (stack.control_words().evictions, stack.starts_of("a")) == (evictions, starts)
-    assert stack.journal("evict_refused", model="a", by="gateway")
+    stack.wait_journal("evict_refused", model="a", by="gateway")
     Transcript(stack, "a", "#tokens=30").check_whole(30)
 
 

@@ -170,6 +170,6 @@ def test_row_36_an_abort_in_an_answer_is_told_to_its_caller_and_seen_in_health(s
 def test_row_06_a_stalled_worker_that_ignores_term_is_killed_and_counted_and_can_be_had_again(stack):
     stack.stuck.check_error("worker_crashed")
     assert stack.stuck.ids == [0, 1, 2]
-    assert [line["signal"] for line in stack.journal("signal_stalled", model="stuck")] == ["TERM", "KILL"]
+    assert [line["signal"] for line in stack.wait_journal("signal_stalled", 2, model="stuck")] == ["TERM", "KILL"]
     assert stack.control_words().forced_kills == 1
     Transcript(stack, "stuck", "#tokens=30").check_whole(30)

@@ -181,22 +181,6 @@ def test_a_newer_epoch_gets_what_has_no_token_again_and_ends_what_has(talk):
     assert [type(e) for e in rest(accepted_one)] == [Accepted, Accepted, Done]
 
 
-@pytest.mark.parametrize("kind", protocol.Order.__args__)
-def test_an_order_is_not_given_to_the_next_gateway_for_it_may_have_been_carried_out(talk, kind):
-    inbox = Inbox()
-    talk.exchange.ask(kind("1", "coder"), inbox, talk.now)
-    talk.sent()
-    talk.welcome(epoch=2)
-    assert talk.sent() == [Hello(batch=True)] and code_of(inbox) == "gateway_unavailable"
-
-
-def test_a_load_is(talk):
-    talk.exchange.ask(protocol.LoadModel("1", "coder"), Inbox(), talk.now)
-    talk.sent()
-    talk.welcome(epoch=2)
-    assert talk.sent()[1:] == [protocol.LoadModel("1", "coder")]
-
-
 def test_a_newer_epoch_in_accepted_counts_and_that_request_is_not_sent_twice(talk):
     old = talk.ask("1")
     talk.hear(accepted("1", 1), tokens("1", 0, "a"))

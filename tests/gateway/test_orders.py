@@ -5,6 +5,7 @@ import pytest
 from control import messages
 from control.states import Phase
 from gateway import orders, protocol
+from gateway.exchange import Exchange, GatewayError, Inbox
 from tests.support.gateway_world import World
 
 ORDERS = ("unload", "evict", "pin", "unpin")
@@ -108,3 +109,15 @@ def test_what_a_dead_control_process_was_asked_ends_when_the_next_one_speaks():
 def speak(world: World, epoch: int) -> None:
     world.d.on_control(messages.ModelState(messages.VERSION, epoch, "a", 1, Phase.ALIVE), world.now)
     world.flush()
+
+
+@pytest.mark.parametrize("kind", protocol.Order.__args__)
+def test_a_client_does_not_give_its_order_to_the_next_gateway_for_it_may_have_been_carried_out(kind):
+    exchange, inbox = Exchange("ipc:///run/clients.ipc", 0.0), Inbox()
+    exchange.on_frame(protocol.encode(protocol.Welcome(1, 1, 7, "0.1")), 1.0)
+    exchange.ask(kind("1", "coder"), inbox, 2.0)
+    exchange.outbox.clear()
+    exchange.on_frame(protocol.encode(protocol.Welcome(1, 2, 7, "0.1")), 3.0)
+    assert [protocol.decode_from_client(frame) for frame in exchange.outbox] == [protocol.Hello(batch=True)]
+    with pytest.raises(GatewayError, match="whether it was done is not known"):
+        inbox.take()

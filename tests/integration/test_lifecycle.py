@@ -81,7 +81,7 @@ def test_models_are_preloaded_in_order_and_only_while_memory_is_free(make_stack)
     stack.press(0.3)
     for slug in ("first", "second", "third"):
         stack.wait_phase(slug, Phase.READY)
-    assert [line["model"] for line in stack.journal("loaded")] == ["asked", "second", "first", "third"]
+    assert [line["model"] for line in stack.wait_journal("loaded", 4)] == ["asked", "second", "first", "third"]
     assert stack.journal("load", model="first")[0]["reason"] == "wanted by preload"
 
 
@@ -195,7 +195,7 @@ def test_after_a_death_for_want_of_memory_the_model_is_loaded_into_a_smaller_bat
     cut = Transcript(life, "b", "#tokens=20 #oom_at=3")
     cut.check_error("worker_crashed")
     assert cut.ids == [0, 1, 2]
-    assert "out of memory" in life.journal("crashed", model="b")[-1]["reason"]
+    assert "out of memory" in life.wait_journal("crashed", model="b")[-1]["reason"]
     Transcript(life, "b", "#tokens=20").check_whole(20)
     row = life.row("b")
     assert (row.control.shrink, row.control.batch_max, row.worker.batch_max) == (1, 4, 4)

@@ -143,6 +143,11 @@ class LiveStack:
         told = [json.loads(line) for line in lines if line.startswith("{") and f'"{event}"' in line]
         return [each for each in told if each["event"] == event and fields.items() <= each.items()]
 
+    def wait_journal(self, event: str, count: int = 1, **fields: object) -> list[dict]:
+        """The same, once there are so many: a line comes by supervisord's pipe, later than what it tells of."""
+        return wait_until(f"{count} x {event} in the journal", lambda: (
+            lines if len(lines := self.journal(event, **fields)) >= count else None))
+
     def pid_of(self, program: str) -> int:
         """The live process of a program, 0 if there is none."""
         fact = self.supervisord.processes()[program]
