@@ -87,7 +87,8 @@ def test_row_12_at_the_warning_level_the_least_recently_used_goes_first(stack):
     stack.press(0.9)
     stack.wait_phase("a", Phase.DOWN)
     stack.wait_phase("c", Phase.DOWN)
-    assert [line["model"] for line in stack.wait_journal("evict", gone + 2)[gone:]] == ["c", "a"], "b is the most useful"
+    went = [line["model"] for line in stack.wait_journal("evict", gone + 2)[gone:]]
+    assert went == ["c", "a"], "b is the most useful"
     Transcript(stack, "b", "#tokens=30").check_whole(30)
 
 
