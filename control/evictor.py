@@ -126,7 +126,7 @@ class Evictor:
             self.r.explain(row, room + why, now)
             self._note_wait(demand.slug, why, outcome)
         wanted = {one.slug for one in outcome.victims} if isinstance(outcome, Evict) else set()
-        self.end_closings(wanted, now)
+        self.end_closings(wanted)
         return 0 if isinstance(outcome, eviction.Nothing) else outcome.beside_bytes
 
     def _note_wait(self, slug: str, why: str, outcome: Wait | eviction.Nothing) -> None:
@@ -136,7 +136,7 @@ class Evictor:
             self._waits[slug] = whom
             self.r.effects.note("waits_for_room", model=slug, reason=why)
 
-    def end_closings(self, still_wanted: set[str], now: float) -> None:
+    def end_closings(self, still_wanted: set[str]) -> None:
         """Take back the closing fences that the choice, made anew, does not want any more (2)."""
         for row in self.r.rows.values():
             if row.is_closing and row.slug not in still_wanted:
@@ -151,7 +151,7 @@ class Evictor:
         expired = eviction.choose_expired(residents, now)
         if isinstance(expired, Evict):
             self._begin(expired, "", now)
-        self._judge_overload(level, outcome, now)
+        self._judge_overload(level, outcome)
 
     def _begin(self, outcome: Evict, why: str, now: float) -> None:
         for victim in outcome.victims:
@@ -174,7 +174,7 @@ class Evictor:
             return "unloaded by an operator"
         return "its last request asked for keep_alive 0" if row.keep_alive_word == 1 else reason
 
-    def _judge_overload(self, level: Level, outcome: Evict | Wait | eviction.Nothing, now: float) -> None:
+    def _judge_overload(self, level: Level, outcome: Evict | Wait | eviction.Nothing) -> None:
         stuck = level >= Level.CRITICAL and not any(row.stop is not None for row in self.r.rows.values())
         overload = REFUSED_UNDER_PRESSURE if stuck or level >= Level.EMERGENCY else 0
         protected = ""

@@ -48,7 +48,7 @@ class Loader:
             beside_bytes = self.r.evictor.make_room(demand, room.free_bytes, residents, now)
             choice = load_choice.choose_beside(rows, choice.slug, room, beside_bytes)
         else:
-            self.r.evictor.end_closings(set(), now)
+            self.r.evictor.end_closings(set())
         self._explain(rows, room, now)
         match choice:
             case Start():

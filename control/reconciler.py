@@ -117,11 +117,11 @@ class Reconciler:
             case messages.Fenced():
                 self.keys.on_fenced(message, now)
             case messages.GateBusy():
-                self.keys.on_gate_busy(message, now)
+                self.keys.on_gate_busy(message)
             case messages.Quitting():
                 self.keys.on_quitting(message, now)
             case messages.Busy():
-                self.keys.on_busy(message, now)
+                self.keys.on_busy(message)
             case messages.Ask():
                 self.operators.on_ask(identity, message, now)
 

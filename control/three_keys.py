@@ -123,7 +123,7 @@ class ThreeKeys:
         if self._is_current(row, message) and row.stop.quit_at is None:
             self._say_quit(row, now)
 
-    def on_gate_busy(self, message: messages.GateBusy, now: float) -> None:
+    def on_gate_busy(self, message: messages.GateBusy) -> None:
         row = self.r.rows.get(message.slug)
         if self._is_current(row, message) and row.stop.quit_at is None and not row.stop.closing:
             why = in_flight(message.unfinished) if message.unfinished else "its fence is void"
@@ -138,7 +138,7 @@ class ThreeKeys:
             quit_ = messages.Quit(messages.VERSION, row.incarnation, row.fence_id, self.r.epoch, row.stop.reason)
             self.r.effects.to_peer(row.peer, quit_)
 
-    def on_busy(self, message: messages.Busy, now: float) -> None:
+    def on_busy(self, message: messages.Busy) -> None:
         """Key 3 refused."""
         row = self.r.rows.get(message.slug)
         if self._is_current(row, message) and row.phase is not Phase.STOPPING:
