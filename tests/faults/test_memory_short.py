@@ -5,33 +5,14 @@ import pytest
 from control import messages
 from control.states import Phase
 from tests.support.control_world import GIB, World
-from tests.support.live_stack import LiveStack
+from tests.support.stack_fixtures import echo_settings, shared_stack
 from tests.support.supervisor_home import wait_until
 from tests.support.transcripts import Transcript
 
-SETTINGS = """
-[control]
-prewarm = 0
-[limits]
-max_running = 8
-[memory]
-grace_s = 0
-min_residency_s = 0
-[models.a]
-engine = "echo"
-[models.b]
-engine = "echo"
-[models.c]
-engine = "echo"
-"""
 ALL = ("a", "b", "c")
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    stack = LiveStack(tmp_path_factory.mktemp("short"), SETTINGS).up()
-    yield stack
-    stack.end()
+shared = shared_stack(echo_settings(*ALL, memory="grace_s = 0\nmin_residency_s = 0\n"))
 
 
 @pytest.fixture

@@ -14,31 +14,18 @@ from control.states import Phase
 from gateway.client import GatewayError
 from tests.support.armed import has_acted
 from tests.support.live_stack import LiveStack
+from tests.support.stack_fixtures import echo_settings, shared_stack
 from tests.support.supervisor_home import wait_until
 from tests.support.transcripts import Caller, Transcript, calling, order
 
 pytestmark = pytest.mark.integration
 
-SETTINGS = """
-[control]
-prewarm = 0
-[limits]
-max_running = 8
-[models.a]
-engine = "echo"
-[models.b]
-engine = "echo"
-"""
 BEFORE_THE_WORD, AFTER_THE_WORD = "control.fence.ALIVE.before", "control.fence.ALIVE.after"
 BEFORE_QUIT = "control.send.quit.before"
 SHORT_S, LONG_S = 4.0, 60.0  # how long control stands still with a fence up
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    stack = LiveStack(tmp_path_factory.mktemp("steps"), SETTINGS).up()
-    yield stack
-    stack.end()
+shared = shared_stack(echo_settings("a", "b"))
 
 
 @pytest.fixture

@@ -14,28 +14,15 @@ from gateway.protocol import Done
 from tests.support.control_world import World as ControlWorld
 from tests.support.gateway_world import World as GatewayWorld
 from tests.support.live_stack import LiveStack
+from tests.support.stack_fixtures import echo_settings, shared_stack
 from tests.support.supervisor_home import wait_until
 from tests.support.transcripts import Caller, Transcript, calling
 from workers import protocol as jobs
 
-SETTINGS = """
-[control]
-prewarm = 0
-[limits]
-max_running = 8
-[models.a]
-engine = "echo"
-[models.b]
-engine = "echo"
-"""
 HOUR_S = 3600.0
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    shared = LiveStack(tmp_path_factory.mktemp("table"), SETTINGS).up()
-    yield shared
-    shared.end()
+stack = shared_stack(echo_settings("a", "b"))
 
 
 # -- row 25: the table is damaged ----------------------------------------------------------------------------

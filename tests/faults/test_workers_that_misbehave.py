@@ -9,43 +9,29 @@ from control.states import Phase
 from control.supervisord import ProcessState, SupervisordFault
 from gateway.client import GatewayError
 from tests.support.live_stack import LiveStack
+from tests.support.stack_fixtures import echo_settings, shared_stack
 from tests.support.supervisor_home import wait_until
 from tests.support.transcripts import Transcript, in_background, order
 
 pytestmark = pytest.mark.integration
 
-SETTINGS = """
-[control]
-prewarm = 0
-stall_limit_s = 2
-load_deadline_s = 5
-[limits]
-max_running = 8
-[models.a]
-engine = "echo"
-[models.b]
-engine = "echo"
-[models.stuck]
-engine = "echo"
-[models.crashing]
-engine = "echo"
+SETTINGS = echo_settings(
+    "a", "b", "stuck", "crashing", "hanging", control="stall_limit_s = 2\nload_deadline_s = 5\n") + """
 [models.crashing.echo]
 crash_in_load = true
-[models.hanging]
-engine = "echo"
 [models.hanging.echo]
 hang_in_load = true
 """
 PATIENT = SETTINGS.replace("stall_limit_s = 2\n", "")
 
+shared = shared_stack(SETTINGS)  # workers are judged fast: no progress for 2 s is a stall, and a load may take 5 s
+
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    """Workers are judged fast here: no progress for 2 s is a stall, and a load may take 5 s."""
-    shared = LiveStack(tmp_path_factory.mktemp("misbehaving"), SETTINGS).up()
-    shared.stuck = Transcript(shared, "stuck", "#tokens=40 #hang_at=3")  # for row 6: it takes 12 s, so it begins here
-    yield shared
-    shared.end()
+def stack(shared):
+    """For row 6, which takes 12 s, something begins here."""
+    shared.stuck = Transcript(shared, "stuck", "#tokens=40 #hang_at=3")
+    return shared
 
 
 # -- row 6: the worker ignores TERM, or QUIT -----------------------------------------------------------------

@@ -11,6 +11,7 @@ from gateway.client import GatewayError
 from gateway.protocol import TERMINAL, Done, Tokens
 from tests.support.live_stack import LiveStack
 from tests.support.models import model_path
+from tests.support.stack_fixtures import echo_settings, shared_stack
 from tests.support.supervisor_home import wait_until
 from tests.support.transcripts import Caller, Transcript, calling
 
@@ -19,30 +20,21 @@ pytestmark = pytest.mark.integration
 RESIDENCY_S = 1.5
 TURNS_S = 10.0
 
-THREE = """
-[control]
-prewarm = 0
-[limits]
-max_running = 8
-[models.a]
-engine = "echo"
-[models.b]
-engine = "echo"
-[models.c]
-engine = "echo"
-[models.slow]
-engine = "echo"
+THREE = echo_settings("a", "b", "c", "slow") + """
 [models.slow.echo]
 load_s = 3
 """
 
-ONE_OF_TWO = f"""
+ONLY_ONE_FITS = f"""
 [control]
 prewarm = 0
 [memory]
 memory_budget_gb = 0.8
 grace_s = 1
 min_residency_s = {RESIDENCY_S}
+"""
+
+ONE_OF_TWO = ONLY_ONE_FITS + """
 [models.a]
 engine = "echo"
 memory_gb = 0.5
@@ -55,11 +47,8 @@ memory_gb = 2
 """
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory):
-    stack = LiveStack(tmp_path_factory.mktemp("three"), THREE).up()
-    yield stack
-    stack.end()
+three = shared_stack(THREE)
+one_of_two = shared_stack(ONE_OF_TWO)  # two models of which only one fits, and one that never does
 
 
 @pytest.fixture
@@ -68,14 +57,6 @@ def loaded(three):
     three.calm()
     three.load("a", "b", "c")
     return three
-
-
-@pytest.fixture(scope="module")
-def one_of_two(tmp_path_factory):
-    """Two models of which only one fits, and one that never does."""
-    stack = LiveStack(tmp_path_factory.mktemp("two"), ONE_OF_TWO).up()
-    yield stack
-    stack.end()
 
 
 def nobody_was_harmed(stack: LiveStack) -> None:
@@ -209,13 +190,7 @@ def test_one_request_gets_its_turn_beside_traffic_that_never_stops(one_of_two):
 
 @pytest.mark.long
 def test_two_real_models_that_do_not_fit_together_take_turns(make_stack):
-    stack = make_stack(f"""
-[control]
-prewarm = 0
-[memory]
-memory_budget_gb = 0.8
-grace_s = 1
-min_residency_s = {RESIDENCY_S}
+    stack = make_stack(ONLY_ONE_FITS + f"""
 [models.a]
 path = "{model_path("1m")}"
 memory_gb = 0.5

@@ -8,35 +8,22 @@ import pytest
 from control.states import Phase
 from gateway.client import GatewayError
 from tests.support.live_stack import LiveStack
+from tests.support.stack_fixtures import echo_settings, shared_stack
 from tests.support.supervisor_home import wait_until
 from tests.support.transcripts import Transcript
 
 pytestmark = pytest.mark.integration
 
 CAP_S = 2
-SETTINGS = f"""
-[control]
-prewarm = 0
-[limits]
-max_running = 8
-[memory]
-keep_alive_max = "{CAP_S}s"
-[models.a]
-engine = "echo"
-[models.b]
-engine = "echo"
+SETTINGS = echo_settings("a", "b", "slow", "crashing", memory=f'keep_alive_max = "{CAP_S}s"\n') + """
 [models.short]
 engine = "echo"
 keep_alive = "1s"
 [models.kept]
 engine = "echo"
 pinned = true
-[models.slow]
-engine = "echo"
 [models.slow.echo]
 load_s = 2
-[models.crashing]
-engine = "echo"
 [models.crashing.echo]
 crash_in_load = true
 """
@@ -55,12 +42,7 @@ load_s = 0.2
 """ for name in ("second", "first", "third"))
 
 
-@pytest.fixture(scope="module")
-def life(tmp_path_factory):
-    """One stack for all; each test loads what it needs, and leaves memory as it should be."""
-    stack = LiveStack(tmp_path_factory.mktemp("life"), SETTINGS).up()
-    yield stack
-    stack.end()
+life = shared_stack(SETTINGS)  # each test loads what it needs, and leaves memory as it should be
 
 
 def idle_s_at_eviction(stack: LiveStack, slug: str) -> float:
