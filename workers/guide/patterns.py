@@ -29,8 +29,10 @@ class Choice(NamedTuple):
         return "".join(part if isinstance(part, str) else part.draw(random) for part in random.choice(self.ways))
 
     def expression(self) -> str:
-        """A regular expression of all its wordings, spaces being optional (empty choices leave some over)."""
-        ways = ("".join(re.sub(r"(\\ )+", " *", re.escape(part)) if isinstance(part, str) else part.expression()
+        """A regular expression of all its wordings as they are heard, on one line; spaces are optional, for empty
+        choices leave some over.
+        """
+        ways = ("".join(re.sub(r"(\\\s)+", " *", re.escape(part)) if isinstance(part, str) else part.expression()
                         for part in way) for way in self.ways)
         return f"(?:{'|'.join(dict.fromkeys(ways))})"
 

@@ -29,6 +29,14 @@ def test_all_wordings_and_no_others_are_drawn(text, wordings):
     assert not re.fullmatch(pattern.expression(), "something else")
 
 
+def test_a_line_that_breaks_inside_of_a_pattern_counts_as_a_space():
+    pattern = parse_pattern("[show\nme|list] the\n[models|rows\n]", {})
+    for wording in ("show me the models", "list the rows"):
+        assert re.fullmatch(pattern.expression(), wording)
+    assert {" ".join(pattern.draw(Random(seed)).split()) for seed in range(DRAWS)} == {
+        f"{first} the {last}" for first in ("show me", "list") for last in ("models", "rows")}
+
+
 def test_the_same_random_draws_the_same():
     pattern = parse_pattern("[a|b|c][d|e|f]", {})
     assert [pattern.draw(Random(5)) for _ in range(3)] == [pattern.draw(Random(5))] * 3
