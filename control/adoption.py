@@ -27,6 +27,7 @@ def adopt(r: Reconciler, snapshot: Snapshot, now: float) -> None:
         row = r.rows.get(old.name)
         if row is not None and old.control is not None:
             adopt_row(r, row, old, now)
+        r.relays.adopt(old)
     if snapshot.control is not None:
         r.books.leaked_before = snapshot.control.leaked_bytes
 

@@ -16,12 +16,23 @@ Refused rather than ignored: unknown keys, and variables that look like a misspe
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import pairwise
+from functools import cached_property, lru_cache
+from ipaddress import ip_address
+from os import stat
 from os.path import isdir, isfile, lexists, normpath, realpath
 from pathlib import Path
 
-from control.config_tables import ConfigError, Place, close, read_sections, read_table, refuse_misspelt, variable_of
+from control.config_checks import DEFAULT, advice, canonical, check_categories, check_names, check_together
+from control.config_tables import (
+    ConfigError,
+    Place,
+    close,
+    read_categories,
+    read_sections,
+    read_table,
+    refuse_misspelt,
+    variable_of,
+)
 from control.settings import (
     MODEL_TABLES,
     Control,
@@ -29,11 +40,13 @@ from control.settings import (
     Limits,
     Memory,
     ModelSettings,
+    Relays,
+    Routing,
     SamplingSettings,
     Server,
     settings_of,
 )
-from control.toml_text import TomlError, TomlFile, dotted, shown
+from control.toml_text import TomlError, TomlFile, shown
 from control.weights import (
     BUILT_IN_MODEL,
     built_in_model,
@@ -44,15 +57,22 @@ from control.weights import (
     place_of_weights,
 )
 
-__all__ = ["BUILT_IN", "Config", "ConfigError", "EchoConfig", "ModelConfig", "cached_models", "load_config", "slug_of"]
+__all__ = ["BUILT_IN", "NO_MODEL", "RELAYS", "Config", "ConfigError", "EchoConfig", "ModelConfig", "cached_models",
+           "canonical", "load_config", "slug_of"]
 
 FILE_MAX_BYTES = 1024 * 1024
+OTHERS = 0o077
 MODELS_MAX = 64  # rows of the table
-NAME_MAX_CHARS = 128
-SLUG_MAX_BYTES = 96  # what a row of the table holds
-NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
+RELAYS = {"ollama": "relay-ollama", "victoria": "relay-victoria"}  # their programs, rows and locks
+NO_MODEL = "{slug} is a relay and holds no model; `warden ctl stop {slug}` and `warden ctl start {slug}` are for it"
+HOSTS_MAX = 8  # remembered: a program has one
 BUILT_IN = "built-in defaults"
 BUILT_IN_ANSWER_MAX_TOKENS = 400  # its longest answer has 230; of what it has not learnt it would talk without end
+
+
+@lru_cache(maxsize=HOSTS_MAX)
+def is_loopback(host: str) -> bool:
+    return host == "localhost" or ip_address(host).is_loopback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +85,49 @@ class ModelConfig(ModelSettings, SamplingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Server, Limits, Control, Memory):
+class Config(Server, Limits, Control, Memory, Routing, Relays):
     """All settings. `source` is the file's path, or BUILT_IN. `models` is in the order of the file, never empty.
 
-    `places` says for messages where each setting that was given stands: `file:line: key`, or the variable's name.
+    `categories` are names of models by category (lower case). `places` says for messages where each setting that was
+    given stands: `file:line: key`, or the variable's name.
     """
 
     source: str
     models: tuple[ModelConfig, ...]
+    categories: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def find(self, name: str) -> ModelConfig | None:
         """The model of this name or alias, in any case and with or without ":latest"; "" is the default model."""
-        return self._by_name.get(canonical(name or self.default_model or self.models[0].name))
+        return self._by_name.get(canonical(name)) if name else self.default
+
+    @cached_property
+    def default(self) -> ModelConfig | None:
+        """Who answers requests that name nothing: never a model that is reserved for agents, unless all are."""
+        name = self.default_model or self.categories.get(DEFAULT, "")
+        if name:
+            return self._by_name.get(canonical(name))
+        return next((model for model in self.models if model.audience == "all"), self.models[0])
+
+    @cached_property
+    def agents_model(self) -> ModelConfig | None:
+        """What agents use among themselves: the first model that is reserved for them."""
+        return next((model for model in self.models if model.audience == "agents"), None)
+
+    @property
+    def relays(self) -> dict[str, str]:
+        """The backends besides MLX that are configured, and the slugs of their processes."""
+        return {name: slug for name, slug in RELAYS.items() if getattr(self, f"{name}_url")}
+
+    @property
+    def rows_max(self) -> int:
+        """Answers that run on MLX at most: `max_running`, and one for whoever a relay's server calls back."""
+        return self.max_running + bool(self.relays)
+
+    @property
+    def is_reachable(self) -> bool:
+        """Can other machines reach the HTTP face?"""
+        return not is_loopback(self.host)
 
     def close_names(self, name: str) -> list[str]:
         """Up to three configured names or aliases that resemble `name`, nearest first, or else begin with it."""
@@ -93,11 +143,6 @@ class Config(Server, Limits, Control, Memory):
         return slugs | {canonical(name): model for model in self.models for name in (model.name, *model.aliases)}
 
 
-def canonical(name: str) -> str:
-    """What all spellings of one model's name have in common."""
-    return name.lower().removesuffix(":latest")
-
-
 def slug_of(name: str) -> str:
     """The name as it stands in the name of the model's process and row."""
     return re.sub(r"[^a-z0-9]", "-", name.lower())
@@ -106,8 +151,8 @@ def slug_of(name: str) -> str:
 def load_config(env: Mapping[str, str], cwd: Path, *, models_must_be_whole: bool = True) -> Config:
     """Read, check and join file and variables. A variable that is set to nothing counts as not set.
 
-    `warden up` and `warden check` want every model to be whole. The processes of a running stack do not: files of one
-    model that vanish must not keep the gateway from coming back for the others.
+    `warden up` and `warden check` want every model to be whole, and every key's file to be there. The processes of a
+    running stack do not: files of one backend that vanish must not keep the gateway from coming back for the others.
 
     Raises:
         ConfigError: one line, about the first thing that is wrong.
@@ -127,9 +172,13 @@ def load_config(env: Mapping[str, str], cwd: Path, *, models_must_be_whole: bool
         path = find_built_in(BUILT_IN) if models_must_be_whole else str(built_in_model())
         models = (ModelConfig(name=BUILT_IN_MODEL, slug=BUILT_IN_MODEL, path=path, temperature=0.0, preload=True,
                               max_tokens=BUILT_IN_ANSWER_MAX_TOKENS),)
-    config = Config(source=str(file.path) if file else BUILT_IN, models=models,
+    for name in ("ollama_key_file", "victoria_key_file"):
+        if values.get(name):
+            values[name] = _key_file(values[name], places[name], env, must_be_there=models_must_be_whole)
+    config = Config(source=str(file.path) if file else BUILT_IN, models=models, categories=read_categories(file),
                     places={key: place.where for key, place in places.items()}, **values)
-    _check_together(config, places)
+    check_together(config, places)
+    check_categories(config, file)
     return _preloaded(config, env)
 
 
@@ -159,6 +208,15 @@ def _read_file(env: Mapping[str, str], cwd: Path, home: Path) -> TomlFile | None
         raise ConfigError(f"{path}:{error.line}", error.problem, error.remedy) from None
 
 
+def _key_file(given: str, place: Place, env: Mapping[str, str], *, must_be_there: bool) -> str:
+    path = place.base / expand(given, env)
+    if must_be_there and not isfile(path):
+        raise ConfigError(place.where, f"{path} is not a file", "write the key into it (chmod 600), or leave it out")
+    if must_be_there and (mode := stat(path).st_mode) & OTHERS:
+        raise ConfigError(place.where, f"others may read {path} (mode {mode & 0o777:04o})", f"run `chmod 600 {path}`")
+    return realpath(path)
+
+
 def _models_dir(given: str, place: Place, env: Mapping[str, str]) -> str:
     path = place.base / expand(given, env)
     if not isdir(path):
@@ -178,7 +236,7 @@ def _read_models(file: TomlFile, models_dir: str | None, env: Mapping[str, str],
         raise ConfigError(file.where("models"), f"there are {len(tables)}; the limit is {MODELS_MAX}", "remove some")
     roots = [file.path.parent, *([Path(models_dir)] if models_dir else [])]
     models = tuple(_read_model(file, name, roots, env, find) for name in tables)
-    _check_names(models, file)
+    check_names(models, file)
     return models
 
 
@@ -197,47 +255,6 @@ def _read_model(file: TomlFile, name: str, roots: Sequence[Path], env: Mapping[s
     return ModelConfig(name=name, slug=slug_of(name), echo=EchoConfig(**echo), **found, **sampling)
 
 
-def _check_names(models: Sequence[ModelConfig], file: TomlFile) -> None:
-    """Every name and alias is well formed and given once, and so is every slug."""
-    names: dict[str, str] = {}
-    slugs: dict[str, str] = {}
-    for model in models:
-        own = ("models", model.name)
-        owner = f"{dotted(own)} (line {file.line(*own)})"
-        for name, keys in [(model.name, own), *((alias, (*own, "aliases")) for alias in model.aliases)]:
-            if not NAME.fullmatch(name) or not canonical(name):
-                raise ConfigError(file.where(*keys), f"{shown(name)} cannot be a name",
-                                  f"use 1 to {NAME_MAX_CHARS} letters, digits and . _ - : /")
-            if canonical(name) in names:
-                raise ConfigError(file.where(*keys), f"{shown(name)} is already a name of {names[canonical(name)]}",
-                                  "every name and alias may stand once")
-            names[canonical(name)] = owner
-        if len(model.slug) > SLUG_MAX_BYTES:
-            raise ConfigError(file.where(*own), f"is {len(model.name)} characters long; the limit is {SLUG_MAX_BYTES}",
-                              "shorten the name and make the long one an alias")
-        if model.slug in slugs:
-            raise ConfigError(file.where(*own), f"its process would be called worker-{model.slug}, like the one of "
-                              f"{slugs[model.slug]}", "rename one; the old name can stay as an alias")
-        slugs[model.slug] = owner
-
-
-def _check_together(config: Config, places: Mapping[str, Place]) -> None:
-    if config.find("") is None:
-        raise ConfigError(places["default_model"].where, f"{shown(config.default_model)} is no configured model",
-                          _advice(config, config.default_model))
-    if config.reserved_high >= config.max_running:
-        source = places["max_running"].where if "max_running" in places else "the default"
-        raise ConfigError(places["reserved_high"].where,
-                          f"{config.reserved_high} is not smaller than max_running, {config.max_running} ({source})",
-                          f"write at most {config.max_running - 1}, or raise max_running")
-    levels = [f"memory_{name}_percent" for name in ("warning", "critical", "emergency")]
-    for lower, higher in pairwise(levels):
-        if getattr(config, lower) >= getattr(config, higher):
-            given = places.get(higher) or places[lower]
-            raise ConfigError(given.where, f"{lower} = {getattr(config, lower):g} is not below {higher} = "
-                              f"{getattr(config, higher):g}", "they must rise: warning, critical, emergency")
-
-
 def _preloaded(config: Config, env: Mapping[str, str]) -> Config:
     """The models that the variable lists are preloaded, and no others; without it, what the file says."""
     item = settings_of(ModelSettings)["preload"]
@@ -247,13 +264,6 @@ def _preloaded(config: Config, env: Mapping[str, str]) -> Config:
     slugs = set()
     for name in (part.strip() for part in env[variable].split(",")):
         if name and config.find(name) is None:
-            raise ConfigError(variable, f"{shown(name)} is no configured model", _advice(config, name))
+            raise ConfigError(variable, f"{shown(name)} is no configured model", advice(config, name))
         slugs |= {config.find(name).slug} if name else set()
     return replace(config, models=tuple(replace(model, preload=model.slug in slugs) for model in config.models))
-
-
-def _advice(config: Config, name: str) -> str:
-    near = config.close_names(name)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"configured: {', '.join(model.name for model in config.models[:8])}"

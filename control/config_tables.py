@@ -13,6 +13,8 @@ from control.setting_rules import Setting, check, from_text, remedy
 from control.settings import MODEL_TABLES, SECTIONS, ModelSettings, settings_of
 from control.toml_text import TomlFile, dotted, shown
 
+CATEGORIES = "categories"
+CATEGORY_MAX_CHARS = 64
 NAME_MAX_CHARS = 128  # longer ones are not compared with ours
 TABLES = {**SECTIONS, "models.NAME": ModelSettings, **{f"models.NAME.{n}": cls for n, cls in MODEL_TABLES.items()}}
 
@@ -64,8 +66,8 @@ def read_sections(file: TomlFile | None, env: Mapping[str, str], cwd: Path) -> t
     values: dict[str, object] = {}
     places: dict[str, Place] = {}
     for key, value in (file.data if file else {}).items():
-        if key not in (*SECTIONS, "models"):
-            raise _unknown(file, (key,), value, [*SECTIONS, "models"])
+        if key not in (*SECTIONS, "models", CATEGORIES):
+            raise _unknown(file, (key,), value, [*SECTIONS, "models", CATEGORIES])
     for section, cls in SECTIONS.items():
         if file:
             found = read_table(file, (section,))
@@ -77,6 +79,33 @@ def read_sections(file: TomlFile | None, env: Mapping[str, str], cwd: Path) -> t
                 values[key] = _checked(item, from_text(item, env[variable]), variable, variable)
                 places[key] = Place(variable, cwd)
     return values, places
+
+
+def read_categories(file: TomlFile | None) -> dict[str, str]:
+    """The names of models by category, in lower case, not yet looked up.
+
+    Raises:
+        ConfigError: it is no table of texts, or two names of a category differ in nothing but case.
+    """
+    data = file.data.get(CATEGORIES, {}) if file else {}
+    if not isinstance(data, dict):
+        raise ConfigError(file.where(CATEGORIES), f"must be a table, not {shown(data)}",
+                          f'write [{CATEGORIES}] on a line of its own and lines such as coding = "NAME" below it')
+    for category, model in data.items():
+        if not isinstance(model, str):
+            raise ConfigError(file.where(CATEGORIES, category), f"must be the name of a model, not {shown(model)}",
+                              f'write {category} = "NAME"')
+        if not 0 < len(category) <= CATEGORY_MAX_CHARS:
+            raise ConfigError(file.where(CATEGORIES, category), f"is {len(category)} characters long",
+                              f"use 1 to {CATEGORY_MAX_CHARS}")
+        if any(c.isspace() or not c.isprintable() for c in category):
+            raise ConfigError(file.where(CATEGORIES, category), "holds a blank, so no request can name it",
+                              f'write {"".join(c if c.isalnum() else "_" for c in category.strip())} = {shown(model)}')
+        twin = next((other for other in data if other != category and other.lower() == category.lower()), None)
+        if twin is not None:
+            raise ConfigError(file.where(CATEGORIES, category), f"is the same category as {shown(twin)}",
+                              "case does not count: keep one of them")
+    return {category.lower(): model for category, model in data.items()}
 
 
 def variable_of(item: Setting, env: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from supervisor.supervisorctl import Controller, ControllerPluginBase, LSBInitExitStatuses
 
 from control.home import Home
-from control.states import HAS_PROCESS, is_fresh
+from control.states import HAS_PROCESS, Breaker, is_fresh
 from control.table import Row, Snapshot, Table, TableRefused
 
 CONNECT_WITHIN_S = 5.0
@@ -34,6 +34,7 @@ ALL = "all"
 LEAVES = ("unload", "evict")
 MIB = 1024 * 1024
 COLUMNS = ("NAME", "STATE", "PID", "MEMORY", "SHARE", "PINNED", "REASON")
+RELAY_COLUMNS = ("RELAY", "STATE", "PID", "BREAKER", "REASON")
 WHY_SILENT = "`status` shows whether control runs"
 NO_WORD = "no fresh word from control or the worker"
 
@@ -111,7 +112,11 @@ class WardenPlugin(ControllerPluginBase):
         except TableRefused as refused:
             self._fail(f"models: ERROR ({refused})", LSBInitExitStatuses.NOT_RUNNING)
             return
-        for line in aligned([COLUMNS, *(described(row, now_ns) for row in table.rows)]):
+        models = models_of(table)
+        for line in aligned([COLUMNS, *(described(row, now_ns) for row in models)]):
+            self.ctl.output(line)
+        relays = [relay_described(row, now_ns) for row in table.rows if row not in models]
+        for line in aligned([RELAY_COLUMNS, *relays]) if relays else ():
             self.ctl.output(line)
         if table.warning:
             self.ctl.output(f"warning: {table.warning}")
@@ -119,7 +124,7 @@ class WardenPlugin(ControllerPluginBase):
             self._fail(f"control is silent, this is what was last written; {WHY_SILENT}", LSBInitExitStatuses.GENERIC)
 
     def help_models(self) -> None:
-        self.ctl.output("models\t\t\tShow every model: state, memory, share of the budget, and why it is so")
+        self.ctl.output("models\t\t\tShow every model and relay: state, memory, share of the budget, why it is so")
 
     def do_load(self, arg: str) -> None:
         self._each("load", arg)
@@ -175,7 +180,7 @@ class WardenPlugin(ControllerPluginBase):
 
     def _all_names(self, verb: str) -> list[str]:
         """Of those that `verb` can mean anything to. Raises: TableRefused."""
-        rows, now_ns = read_table(self._home).rows, time.monotonic_ns()
+        rows, now_ns = models_of(read_table(self._home)), time.monotonic_ns()
         if verb in LEAVES:
             rows = [row for row in rows if row.phase(now_ns) in {None, *HAS_PROCESS}]
             if not rows:
@@ -209,6 +214,24 @@ def read_table(home: Home) -> Snapshot:
         return table.snapshot()
     finally:
         table.close()
+
+
+def models_of(table: Snapshot) -> list[Row]:
+    """Relays are processes and no models: `status`, `start` and `stop` are for them."""
+    from control.config import RELAYS
+
+    return [row for row in table.rows if row.name not in RELAYS.values()]
+
+
+def relay_described(row: Row, now_ns: int) -> tuple[str, ...]:
+    """A relay's row under RELAY_COLUMNS. Its breaker only from a worker that beats and whose process lives."""
+    phase, pid = row.phase(now_ns), row.control.pid if row.control else 0
+    known = row.worker is not None and pid and row.worker_is_fresh(now_ns)
+    breaker = Breaker(row.worker.breaker) if known else None
+    no_answer = f"its server does not answer; `tail {row.name}` says what it does"
+    reason = no_answer if row.reason == "ready" and breaker not in (None, Breaker.CLOSED) else printable(row.reason)
+    return (row.name, phase.name.lower() if phase else "unknown", str(pid or "-"),
+            breaker.name.lower().replace("_", "-") if breaker is not None else "-", reason if phase else NO_WORD)
 
 
 def described(row: Row, now_ns: int) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ directory of this user and this home under /tmp, with the same guarantees.
 import fcntl
 import hashlib
 import os
+import secrets
 import stat
 import time
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ LONGEST_SOCKET = f"{SUPERVISOR_SOCKET}.{1 << 22}"  # supervisord binds <name>.<i
 LOCK_TRIES = 20
 LOCK_RETRY_S = 0.005
 PID_UNKNOWN = 0
+HTTP_SECRET = "http.secret"
 
 
 class HomeRefused(Exception):
@@ -69,6 +71,10 @@ class Home:
     @property
     def profiles(self) -> Path:
         return self.root / "profiles"
+
+    @property
+    def http_secret(self) -> Path:
+        return self.run / HTTP_SECRET
 
     @property
     def table(self) -> Path:
@@ -130,6 +136,23 @@ def prepare_home(home: Home) -> None:
         _check_above(home.socket_dir.parent)
         _make_private(home.socket_dir.parent)
         _make_private(home.socket_dir)
+
+
+def write_http_secret(home: Home) -> None:
+    """For each start anew: by it the gateway knows our own http, which alone speaks for others."""
+    path = home.http_secret
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(fd, "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+def read_http_secret(home: Home) -> str:
+    """"" if there is none: then nobody speaks for others."""
+    try:
+        return home.http_secret.read_text().strip()
+    except OSError:
+        return ""
 
 
 def _make(path: Path, parents: bool = False) -> None:

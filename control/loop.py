@@ -22,6 +22,7 @@ from control.budget import ModelFacts, Profile
 from control.config import Config
 from control.disk import Disk
 from control.failpoints import failpoint
+from control.header import header_words, warning
 from control.home import Home
 from control.pressure import PressureReader
 from control.process_facts import is_alive
@@ -64,8 +65,9 @@ class Loop:
     def __init__(self, config: Config, home: Home, note: Callable[..., None]) -> None:
         self.note = note
         self.stopping = False
-        self._table, adopted = take_table(home, {model.slug for model in config.models}, note)
-        rows = name_rows(self._table, [model.slug for model in config.models])
+        slugs = [*(model.slug for model in config.models), *config.relays.values()]
+        self._table, adopted = take_table(home, set(slugs), note)
+        rows = name_rows(self._table, slugs)
         self._header, self._warning = self._table.writer(ControlWords), self._table.writer(ControlWarning)
         self._rows = {slug: (self._table.writer(RowControl, index), self._table.writer(RowReason, index))
                       for slug, index in rows.items()}
@@ -87,7 +89,7 @@ class Loop:
         if adopted:
             adopt(self.reconciler, self._table.snapshot(), time.monotonic())
         self._read_memory(time.monotonic())
-        for row in self.reconciler.rows.values():
+        for row in (*self.reconciler.rows.values(), *self.reconciler.relays.rows.values()):
             self.write_row(row)
         self._beat(time.monotonic())
         self._supervisord = SupervisordThread(home, self._ring)
@@ -121,11 +123,13 @@ class Loop:
             reason.set(**text._asdict())
             reason.flush()
 
+    def read_gateway_words(self) -> GatewayWords | None:
+        words = self._read_once(GatewayWords)
+        return words if words is not None and is_fresh(words.heartbeat_ns, time.monotonic_ns()) else None
+
     def read_gateway(self, index: int) -> RowGateway | None:
-        gateway, words = self._read_once(GatewayWords), self._read_once(RowGateway, index)
-        if gateway is None or words is None or words.epoch != gateway.epoch:
-            return None
-        return words if is_fresh(gateway.heartbeat_ns, time.monotonic_ns()) else None
+        gateway, words = self.read_gateway_words(), self._read_once(RowGateway, index)
+        return words if gateway is not None and words is not None and words.epoch == gateway.epoch else None
 
     def read_worker(self, index: int) -> RowWorker | None:
         return self._read_once(RowWorker, index)
@@ -160,12 +164,12 @@ class Loop:
 
     def _beat(self, now: float) -> None:
         self._header.set(heartbeat_ns=int(now * NS), supervisord_at_ns=int(self.reconciler.processes.read_at * NS),
-                         **self.reconciler.header_words())
+                         **header_words(self.reconciler))
         self._header.flush()
-        warning = text_words(ControlWarning, self.reconciler.warning(now))
-        if warning != self._warned:
-            self._warned = warning
-            self._warning.set(**warning._asdict())
+        words = text_words(ControlWarning, warning(self.reconciler, now))
+        if words != self._warned:
+            self._warned = words
+            self._warning.set(**words._asdict())
             self._warning.flush()
 
     def _mend(self, now: float) -> None:

@@ -133,7 +133,7 @@ class MemoryBooks:
 
     def _plan(self, row: RowState, facts: ModelFacts, room_bytes: int | None) -> Plan:
         model = self.r.models[row.slug]
-        rows = min(model.batch_size, self.r.config.max_running)
+        rows = min(model.batch_size, self.r.config.rows_max)
         return budget.make_plan(facts, batch=rows, context=model.context_length,
                                 memory_bytes=int(model.memory_gb * GIB), profile=self.r.effects.read_profile(row.slug),
                                 shrink=row.shrink, room_bytes=room_bytes)

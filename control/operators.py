@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from control import messages
+from control.config import NO_MODEL
 from control.rows import RowState
 from control.states import Phase
 
@@ -36,6 +37,9 @@ class Operators:
         row = self.r.rows.get(model.slug if model else ask.model.removeprefix("worker-"))
         asker = (identity, ask.id)
         self.r.effects.note("asked", verb=ask.verb, model=ask.model)
+        if row is None and ask.model in self.r.relays.rows:
+            self._tell(asker, NOT_FOUND, NO_MODEL.format(slug=ask.model))
+            return
         if row is None:
             near = " or ".join(self.r.config.close_names(ask.model))
             self._tell(asker, NOT_FOUND, f'model "{ask.model}" not found' + (f"; did you mean {near}?" if near else ""))

@@ -48,6 +48,7 @@ class ProcessWatch:
                 self._on_process_fact(row, fact, now)
                 if signal := value.exit_signals.get(name):
                     self._on_exit_signal(row, signal)
+        self.r.relays.on_processes(value.processes)
         self.r.act(now)
 
     def _on_exit_signal(self, row: RowState, signal: str) -> None:

@@ -28,14 +28,15 @@ from control.loader import Loader
 from control.memory_books import MemoryBooks
 from control.operators import OPERATOR, Operators
 from control.process_watch import PROGRAM, ProcessWatch
+from control.relays import Relays
 from control.rows import RowState
+from control.spill import Spill
 from control.states import WORKER_PHASES, IllegalTransition, Phase
-from control.table import RowGateway, RowWorker
+from control.table import GatewayWords, RowGateway, RowWorker
 from control.three_keys import ThreeKeys
 
 NS = 1_000_000_000
 CLOCK_GAP_S = 5.0
-FENCE_OLD_S = 30.0
 EXPLAIN_EVERY_S = 1.0
 WELCOME_AGAIN_S = 1.0
 LEAVES_WITHIN_S = 5.0
@@ -56,6 +57,9 @@ class Effects(Protocol):
 
     def read_worker(self, index: int) -> RowWorker | None: ...
 
+    def read_gateway_words(self) -> GatewayWords | None:
+        """None unless the gateway is alive."""
+
     def is_alive(self, pid: int, start_time_us: int) -> bool: ...
 
     def read_facts(self, slug: str) -> ModelFacts | str:
@@ -73,7 +77,7 @@ class Reconciler:
                  floor: int) -> None:
         self.config, self.effects, self.epoch, self.boot_id = config, effects, epoch, boot_id
         self.models = {model.slug: model for model in config.models}
-        self.rows = {slug: RowState(index, slug, pinned=self.models[slug].pinned) for slug, index in rows.items()}
+        self.rows = {slug: RowState(rows[slug], slug, pinned=self.models[slug].pinned) for slug in self.models}
         self.incarnation = floor
         self.gateway: bytes = b""
         self.limits = stall.Limits(config.stall_limit_s, config.load_deadline_s)
@@ -82,6 +86,8 @@ class Reconciler:
         self.processes = ProcessWatch(self)
         self.books, self.keys = MemoryBooks(self), ThreeKeys(self, floor)
         self.evictor, self.loader, self.operators = Evictor(self), Loader(self, floor), Operators(self)
+        self.relays = Relays(self, {slug: rows[slug] for slug in config.relays.values()})
+        self.spill = Spill(config.max_running, config.spill_after_queued)
         for model in config.models:
             if model.preload:
                 self.rows[model.slug].wanted_by = "preload"
@@ -111,7 +117,7 @@ class Reconciler:
             case messages.GatewayHello() if message.boot_id == self.boot_id:
                 self.gateway = identity
                 self.effects.note("gateway_hello", epoch=message.gateway_epoch)
-                self.tell(self.rows.values())
+                self.tell([*self.rows.values(), *self.relays.rows.values()])
             case messages.Want() | messages.Idle():
                 self.act(now)
             case messages.Fenced():
@@ -130,6 +136,9 @@ class Reconciler:
             return  # it opens the new table and comes again
         if not self.effects.is_alive(hello.pid, hello.start_time_us):
             return  # said by a process that is gone: hellos of two connections come in any order
+        if hello.slug in self.relays.rows:
+            self.relays.on_hello(self.relays.rows[hello.slug], identity, hello, now)
+            return
         row = self.rows.get(hello.slug)
         same_process = row is not None and (row.pid, row.start_time_us) == (hello.pid, hello.start_time_us)
         if row is None:
@@ -180,6 +189,8 @@ class Reconciler:
                                                         row.incarnation))
 
     def on_report(self, report: messages.Report, now: float) -> None:
+        if report.slug in self.relays.rows:
+            self.relays.on_report(self.relays.rows[report.slug], report, now)
         row = self.rows.get(report.slug)
         if row is None or report.incarnation != row.incarnation:
             return
@@ -234,7 +245,14 @@ class Reconciler:
             self.keys.on_tick(row, now)
             if now >= self._judge_from:
                 self._signal_stalled(row, now)
+        self.relays.on_tick(now)
+        self.spill.see(self.effects.read_gateway_words(), self.books.level, now, self._waiting_for_loads())
         self.act(now)
+
+    def _waiting_for_loads(self) -> int:
+        """How many requests wait for a model that does not answer yet."""
+        words = [self.effects.read_gateway(row.index) for row in self.rows.values() if row.effective is not Phase.READY]
+        return sum(sum(each.waiting) for each in words if each is not None)
 
     def _signal_stalled(self, row: RowState, now: float) -> None:
         """The only place that decides to signal a worker (4): for want of progress, never to make room."""
@@ -261,30 +279,3 @@ class Reconciler:
         """Somebody waits for that memory: looked at more often, for as long as it is likely to end soon."""
         return any(row.stop is not None and row.stop.quit_at is not None
                    and self._ticked_at - row.stop.quit_at < LEAVES_WITHIN_S for row in self.rows.values())
-
-    def header_words(self) -> dict[str, int]:
-        """What everybody may know about all models together, for the table."""
-        books, reading = self.books, self.books.reading
-        return {
-            "pressure_permille": round(10 * books.used_percent),
-            "pressure_level": books.level,
-            "pressure_read_at_ns": int(reading.read_at * NS) if reading else 0,
-            "overload": self.evictor.overload,
-            "ceiling_bytes": books.ceiling.bytes,
-            "reserved_bytes": books.reserved_bytes,
-            "leaked_bytes": books.leaked_bytes,
-            "available_bytes": reading.available_bytes if reading else 0,
-            "total_bytes": reading.total_bytes if reading else 0,
-            "evictions": self.keys.evictions,
-            "evictions_refused": self.keys.refused,
-            "forced_kills": self.forced_kills,
-        }
-
-    def warning(self, now: float) -> str:
-        """What an operator should know now, or ""."""
-        parts = [self.evictor.protected, self.books.leak_warning(), self.books.injected_warning()]
-        old = [row for row in self.rows.values()
-               if row.is_fenced and not row.is_closing and now - row.fence_at > FENCE_OLD_S]
-        parts += [f"the fence of {row.slug} stands for {now - row.fence_at:.0f} s: its worker or the gateway does not "
-                  "answer" for row in old]
-        return "; ".join(filter(None, parts))

@@ -7,6 +7,7 @@ What this refuses: a number outside its limits (NaN too), a value of another typ
 or a text without end. Pure.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import field
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from control.toml_text import shown, toml
 
 TEXT_MAX_CHARS = 4096
+USER_IN_URL = re.compile(r"//[^/]*@")  # perhaps with a password, which no message shows
 LIST_MAX_ITEMS = 64
 MIB = 1024 * 1024
 UNITS = {"_per_s": "", "_s": " of seconds", "_bytes": " of bytes", "_gb": " of GiB", "_percent": " in percent"}
@@ -77,7 +79,7 @@ def _check_text(item: Setting, text: str) -> str:
         raise ValueError(f"is {len(text)} characters long; the limit is {TEXT_MAX_CHARS}")
     problem = item.refuse(text) if item.refuse else ""
     if problem:
-        raise ValueError(f"{shown(text)} {problem}")
+        raise ValueError(f"{shown(USER_IN_URL.sub('//...@', text))} {problem}")
     return text
 
 

@@ -1,65 +1,52 @@
 """Every setting of mlx-warden, declared once: its type, default, limits, why it exists and the variables that set it.
 
 The field of a class below *is* the declaration. From it come the attribute that code reads, the check of a value in
-`warden.toml`, the environment variables, the text of error messages and `warden.example.toml`; nothing is repeated.
+`warden.toml`, the environment variables, the text of error messages and `warden.example.toml` (its text is made in
+`control/example_config.py`); nothing is repeated.
 
-Variables: each setting of [server], [limits], [control] and [memory] can be set by WARDEN_<NAME IN CAPITALS>; `also`
-names variables of Ollama and of the system people come from that mean the same. Settings of a model have none, because
-a variable could not say which model it means; `preload` is the exception, its variables list the models.
+Variables: each setting that is not of a model can be set by WARDEN_<NAME IN CAPITALS>; `also` names variables of
+Ollama and of the system people come from that mean the same. Settings of a model have none, because a variable could
+not say which model it means; `preload` is the exception, its variables list the models.
 
-How a value is checked is `control/setting_rules.py`; reading the file, and what two settings must agree on, is
-`control/config.py`. Pure.
+How a value is checked is `control/setting_rules.py`, what a text may say is `control/setting_texts.py`; reading the
+file is `control/config.py`, and what several settings must agree on is `control/config_checks.py`. Pure.
 """
 
-import ipaddress
-import re
-import textwrap
 from dataclasses import dataclass, fields
 from functools import cache
 
-from control.keep_alive import parse_keep_alive
-from control.setting_rules import MIB, Setting, described, setting
-from control.toml_text import toml
+from control.setting_rules import MIB, Setting, setting
+from control.setting_texts import (
+    refuse_backend,
+    refuse_header_name,
+    refuse_host_name,
+    refuse_keep_alive,
+    refuse_model_name,
+    refuse_no_address,
+    refuse_ollama_url,
+    refuse_own_keep_alive,
+    refuse_url,
+)
 
 DAY_S = 86_400
-
-
-def refuse_open_address(host: str) -> str:
-    """Only this machine's own addresses: there are no API keys yet that could guard a port others can reach."""
-    try:
-        own = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return "is not an address of this machine, such as 127.0.0.1, ::1 or localhost"
-    return "" if own else "can be reached by other machines, and this version has no API keys to guard it"
-
-
-def refuse_keep_alive(text: str) -> str:
-    """A number of seconds, or a duration as Ollama writes it."""
-    try:
-        parse_keep_alive(text)
-    except ValueError:
-        return "is no time: neither a number of seconds nor a duration such as 90s, 5m or 1h30m"
-    return ""
-
-
-def refuse_own_keep_alive(text: str) -> str:
-    """As above; "" leaves it to what [memory] says."""
-    return refuse_keep_alive(text) if text else ""
-
-
-def refuse_host_name(host: str) -> str:
-    """A name as it stands in a Host header, without scheme and port; "*" would undo the protection."""
-    return "" if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", host) else "is not a bare host name (no scheme, port or *)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """The HTTP face."""
 
-    host: str = setting("127.0.0.1", "Address the HTTP face listens on.", refuse=refuse_open_address)
+    host: str = setting(
+        "127.0.0.1", "Address the HTTP face listens on. One that others can reach needs an API key (`warden key "
+        "create`), and every caller then has to give one.", refuse=refuse_no_address)
     port: int = setting(11435, "TCP port of the HTTP face; Ollama itself is expected on 11434.", 1, 65_535)
     http_processes: int = setting(
         1, "How many HTTP processes share the port. One is enough for hundreds of streams.", 1, 16)
+    require_key: bool = setting(
+        False, "Refuse callers without an API key (`warden key create`), also those of this machine. When others can "
+        "reach the address it is always so.")
+    user_header: str = setting(
+        "", "A header in which a front end on this machine names its user (open-webui: X-OpenWebUI-User-Id), so that "
+        "users share the queue fairly.", refuse=refuse_header_name)
     allowed_hosts: tuple[str, ...] = setting(
         (), "Further names that browsers may use for this machine (the Host header). Its own addresses are always "
         "accepted; any other name is refused, which keeps foreign web pages out.", refuse=refuse_host_name)
@@ -86,6 +73,11 @@ class Limits:
         "0 makes low equal to medium.", 0, DAY_S)
     queue_deadline_s: float = setting(
         300.0, "Longest wait in the queue; then the request is answered with 504.", 0.1, DAY_S)
+    rate_limit_max: int = setting(
+        500, "Requests for an answer that one caller may make in rate_limit_window_s. Further ones are answered with "
+        "429. 0: any number. A key may have a limit of its own.", 0, 10**9, also=("MLX_RATE_LIMIT_MAX",))
+    rate_limit_window_s: float = setting(
+        90.0, "The time that rate_limit_max is for.", 1, DAY_S, also=("MLX_RATE_LIMIT_WINDOW",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +98,8 @@ class Control:
         "", "A directory where relative model paths are looked up too. Empty: only beside the file.",
         also=("MLX_MODELS_DIR",))
     default_model: str = setting(
-        "", "Model or alias for requests that name none. Empty: the first model of the file.")
+        "", "Model or alias for requests that name none. Empty: that of the category \"default\", else the first model "
+        "of the file that is not reserved for agents.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +134,56 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Routing:
+    """Which backend answers. A chain is a list of mlx (here), ollama, victoria, and agents (the agents' model)."""
+
+    chain_chat: tuple[str, ...] = setting(("mlx",), "For chats, such as those of a chat page.", refuse=refuse_backend)
+    chain_chat_victoria: tuple[str, ...] = setting(
+        ("victoria", "mlx"), "For chat whose caller wants the Victoria agent.", refuse=refuse_backend)
+    chain_task: tuple[str, ...] = setting(
+        ("mlx", "ollama", "victoria"), "For plain calls of the API.", refuse=refuse_backend)
+    chain_batch: tuple[str, ...] = setting(
+        ("mlx", "ollama"), "For batches of requests.", refuse=refuse_backend)
+    chain_agent: tuple[str, ...] = setting(
+        ("agents", "mlx", "ollama", "victoria"), "For calls between agents. One that names a model goes past the "
+        "agents' own.", refuse=refuse_backend)
+    simple_max_chars: int = setting(
+        500, "A prompt shorter than this may be simple work, which goes to Ollama when MLX is overloaded.", 0, 10**6)
+    simple_categories: tuple[str, ...] = setting(
+        ("fast", "simple_query", "text_summarization", "grammar_correction"),
+        "The categories whose work may be simple, besides none at all.")
+    spill_after_queued: int = setting(
+        3, "Simple tasks go to Ollama when more requests than this wait. Other kinds do as soon as any waits.",
+        0, 100_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relays:
+    """Other servers that work can be handed to. Each is a process of its own, which runs if its URL is set."""
+
+    ollama_url: str = setting(
+        "", "A server with Ollama's API: Ollama itself (http://127.0.0.1:11434), or mlx-warden on another machine. "
+        "Empty: none.", refuse=refuse_ollama_url)
+    ollama_max_running: int = setting(4, "Requests that it answers at the same time.", 1, 256)
+    ollama_vision_model: str = setting(
+        "moondream", "Its model for requests with images. Empty: none.", refuse=refuse_model_name)
+    ollama_document_model: str = setting(
+        "llava:7b", "Its model for images of category \"document\". Empty: the one above.", refuse=refuse_model_name)
+    ollama_key_file: str = setting(
+        "", "A file with the API key that it asks for, such as a key of the other mlx-warden. Relative to this file.")
+    victoria_url: str = setting(
+        "", "The Victoria agent (http://127.0.0.1:8010). Empty: none.", refuse=refuse_url)
+    victoria_max_running: int = setting(2, "Requests that it answers at the same time.", 1, 256)
+    victoria_key_file: str = setting("", "A file with the API key that it asks for. Relative to this file.")
+    relay_connect_s: float = setting(2.0, "Longest time to reach such a server.", 0.05, 300)
+    relay_first_byte_s: float = setting(
+        120.0, "Longest time until it begins to answer; it may have to load a model first.", 0.1, DAY_S)
+    relay_idle_s: float = setting(60.0, "Longest pause within its answer.", 0.1, DAY_S)
+    relay_probe_every_s: float = setting(
+        5.0, "How often its health is looked at, and how soon its recovery is noticed.", 0.05, 3600)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     """One model of up to 64. A name with dot, colon or slash needs quotes; with and without ":latest" is the same."""
 
@@ -165,6 +208,12 @@ class ModelSettings:
     keep_alive: str = setting(
         "", "How long this model stays loaded after its last answer, as in [memory]. Empty: what [memory] says.",
         refuse=refuse_own_keep_alive)
+    audience: str = setting(
+        "all", "Who may ask this model. \"agents\": only callers whose key says that they are agents; it is not even "
+        "listed for people.", choices=("all", "agents"))
+    ollama_model: str = setting(
+        "", "What this model is called at Ollama. Empty: its own name or alias, if Ollama has a model of that name.",
+        refuse=refuse_model_name, example="phi3.5:3.8b")
     memory_gb: float = setting(
         0.0, "What this model may take. 0: worked out from its weights, batch and context, and measured once it has "
         "run.", 0, 1024)
@@ -196,7 +245,8 @@ class EchoConfig:
     hang_in_load: bool = setting(False, "Never finish loading.")
 
 
-SECTIONS = {"server": Server, "limits": Limits, "control": Control, "memory": Memory}
+SECTIONS = {"server": Server, "limits": Limits, "control": Control, "memory": Memory, "routing": Routing,
+            "relays": Relays}
 MODEL_TABLES = {"sampling": SamplingSettings, "echo": EchoConfig}
 
 
@@ -211,33 +261,3 @@ def settings_of(cls: type) -> dict[str, Setting]:
             kind = tuple if item.type == tuple[str, ...] else item.type
             found[item.name] = Setting(item.name, kind, item.default, variables=own + rule.pop("also"), **rule)
     return found
-
-
-def example_toml() -> str:
-    """The text of `warden.example.toml`: every setting at its default, explained. The echo table is commented out."""
-    lines = textwrap.dedent("""\
-        # The settings of mlx-warden. Copy this file to ./warden.toml or ~/.warden/warden.toml, or name it in
-        # WARDEN_CONFIG, and keep only the lines you want to change: what is left out has the default given here.
-        # At least one model must be there. Without any file, a small built-in model is served.
-        # Environment variables beat this file; of several that mean the same, the first one named wins.
-
-        """).splitlines()
-    for table, cls in SECTIONS.items():
-        lines += _example_table(table, cls)
-    name = 'models."phi3.5-mini-4k"'
-    lines += _example_table(name, ModelSettings)
-    lines += _example_table(f"{name}.sampling", SamplingSettings)
-    lines += _example_table(f"{name}.echo", EchoConfig, mark="#")
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _example_table(table: str, cls: type, mark: str = "") -> list[str]:
-    lines = [*textwrap.wrap(cls.__doc__, 118, initial_indent="# ", subsequent_indent="# "), f"{mark}[{table}]"]
-    for item in settings_of(cls).values():
-        lines += textwrap.wrap(item.why, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-        limits = f" ({described(item)})" if item.kind in (int, float) or item.choices else ""
-        variables = f" Environment: {', '.join(item.variables)}." if item.variables else ""
-        lines += textwrap.wrap(f"# Default: {toml(item.default)}{limits}.{variables}", 118, subsequent_indent="# ")
-        value = item.default if item.example is None else item.example
-        lines += [f"{mark}{item.key} = {toml(value)}", ""]
-    return lines

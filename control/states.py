@@ -18,6 +18,8 @@ Pure: no clock, no socket, no process.
 from enum import IntEnum
 
 HEARTBEAT_STALE_NS = 3_000_000_000
+MLX, AGENTS, OLLAMA, VICTORIA = BACKENDS = ("mlx", "agents", "ollama", "victoria")  # what a chain may name
+LOCAL = (MLX, AGENTS)  # the same workers; AGENTS is the model that agents use among themselves
 
 
 class Priority(IntEnum):
@@ -26,6 +28,14 @@ class Priority(IntEnum):
     HIGH = 0
     MEDIUM = 1
     LOW = 2
+
+
+class Breaker(IntEnum):
+    """Of a relay: does its server get any work? HALF_OPEN: it is being tried with one probe."""
+
+    CLOSED = 0
+    OPEN = 1
+    HALF_OPEN = 2
 
 
 class Phase(IntEnum):

@@ -1,8 +1,9 @@
 """Turns the root's `supervisor.conf` into the file that supervisord reads: `render` is the whole of it, and pure.
 
 The template says everything about a program but what only this machine knows. `${name}` outside of comments is
-replaced; the section of `worker-${slug}` is written once for each configured model. A name that the template uses and
-`render` does not fill is an error, so that the two cannot drift apart.
+replaced; the section of `worker-${slug}` is written once for each configured model, that of `${relay}` once for each
+configured relay. A name that the template uses and `render` does not fill is an error, so that the two cannot drift
+apart.
 
 Refused: values that supervisord's format would read as something else (`%` starts an expansion, `;` and `#` a comment,
 a quote ends a value). For a path that is an error. An environment variable with such a value, or one that looks like
@@ -20,13 +21,16 @@ from typing import NamedTuple
 
 from control.config import Config
 from control.home import Home
+from control.settings import SECTIONS, settings_of
 
 PASSED_PREFIXES = ("WARDEN_", "OLLAMA_", "MLX_", "HF_")
-PATH_VARIABLES = ("WARDEN_MODELS_DIR", "MLX_MODELS_DIR", "WARDEN_PRESSURE_FILE", "HF_HOME", "HF_HUB_CACHE")
+PATH_VARIABLES = ("WARDEN_MODELS_DIR", "MLX_MODELS_DIR", "WARDEN_PRESSURE_FILE", "HF_HOME", "HF_HUB_CACHE",
+                  "WARDEN_OLLAMA_KEY_FILE", "WARDEN_VICTORIA_KEY_FILE")
+SETTINGS = frozenset(name for cls in SECTIONS.values() for item in settings_of(cls).values() for name in item.variables)
 SECRET_WORDS = frozenset({"TOKEN", "KEY", "SECRET", "PASSWORD"})
 CANNOT_CARRY = re.compile(r"""[%;#'"\\\x00-\x1f\x7f]""")
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
-WORKER_SECTION = "[program:worker-${slug}]"
+RELAY_SECTION, WORKER_SECTION = "[program:${relay}]", "[program:worker-${slug}]"
 WRITTEN_BY = "; Written by `warden up` from supervisor.conf: changes made here are lost at the next `warden up`.\n"
 
 
@@ -105,8 +109,9 @@ def render(
         "http_process_name": "http" if one_http else "http-%(process_num)s",
         "drain_deadline_s": str(math.ceil(config.drain_deadline_s)),
     }
-    head, worker = _split_template(template)
+    head, relay, worker = _split_template(template)
     parts = [WRITTEN_BY, _fill(head, values)]
+    parts += [_fill(relay, values | {"relay": slug}) for slug in config.relays.values()]
     parts += [_fill(worker, values | {"slug": _carried("slug", model.slug)}) for model in config.models]
     return "".join(parts)
 
@@ -121,10 +126,11 @@ def read_credentials(path: Path) -> Credentials | None:
 
 
 def read_stop_wait_s(path: Path) -> float:
-    """The longest that ending what a rendered file defines may take: workers all together, the others in turn."""
+    """The longest that ending what a rendered file defines may take: whoever answers all together, the others in turn.
+    """
     workers, others = [0.0], [0.0]
     for name, section in _parsed(path).items():
-        waits = workers if name.startswith("program:worker-") else others
+        waits = workers if name.startswith(("program:worker-", "program:relay-")) else others
         waits.append(section.getfloat("stopwaitsecs", 0.0))
     return max(workers) + sum(others)
 
@@ -139,11 +145,16 @@ def _parsed(path: Path) -> configparser.RawConfigParser:
     return parser
 
 
-def _split_template(template: str) -> tuple[str, str]:
-    head, found, worker = template.partition(WORKER_SECTION)
-    if not found:
-        raise RenderRefused(f"supervisor.conf has no section {WORKER_SECTION}; install the product again")
-    return head, f"{WORKER_SECTION}{worker}\n"
+def _split_template(template: str) -> tuple[str, str, str]:
+    """What is written once, for each relay, and for each model."""
+    rest, parts = template, []
+    for section in (RELAY_SECTION, WORKER_SECTION):
+        head, found, rest = rest.partition(section)
+        if not found:
+            raise RenderRefused(f"supervisor.conf has no section {section}; install the product again")
+        parts.append(head)
+        rest = section + rest
+    return parts[0], parts[1], f"{rest}\n"
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:
@@ -164,4 +175,6 @@ def _carried(what: str, value: str) -> str:
 
 
 def _may_stand_in_file(key: str, value: str) -> bool:
-    return not CANNOT_CARRY.search(value) and not SECRET_WORDS.intersection(key.split("_"))
+    """No setting is a secret: what is called a key there is the name of a file, or whether one is asked for."""
+    is_secret = key not in SETTINGS and SECRET_WORDS.intersection(key.split("_"))
+    return not is_secret and not CANNOT_CARRY.search(value)

@@ -39,8 +39,8 @@ from control.table_records import (
 )
 
 MAGIC = 0x57415244454E5442  # "WARDENTB"; reads as another number on a machine of the other byte order
-LAYOUT_VERSION = 2
-ROWS = 64
+LAYOUT_VERSION = 3
+ROWS = 66  # 64 models and two relays
 BLOCK_BYTES = 128
 CUT = b"..."
 T = TypeVar("T")

@@ -20,7 +20,8 @@ class ControlWords(NamedTuple):
     """control about itself. `overload` and `spill` are one bit per class; times are monotonic nanoseconds.
 
     `supervisord_at_ns`: when the newest list of processes was asked of supervisord; 0: none yet. A class whose bit is
-    set in `overload` gets no new work begun. `pressure_level` is a `control.pressure_level.Level`; `ceiling_bytes` is
+    set in `overload` gets no new work begun. `spill` has a bit for each `control.routing.Kind` of work that MLX is
+    overloaded for. `pressure_level` is a `control.pressure_level.Level`; `ceiling_bytes` is
     what all shares together may reach (0: not worked out yet), `reserved_bytes` what they reach now, `leaked_bytes`
     what processes that ended did not give back. `available_bytes` of `total_bytes` are measured, never injected.
     """
@@ -52,6 +53,9 @@ class ControlWords(NamedTuple):
 class GatewayWords(NamedTuple):
     """gateway about all models together; counters start at 0 in each gateway epoch.
 
+    `running_*` and `queued_*` are of MLX alone; relays have limits of their own. `hops` counts requests that went on to
+    another backend, `spilled` those of them that left MLX because it was overloaded.
+
     `lost_to_eviction` counts jobs that a worker held when it left to make room: it must be 0 always.
     """
 
@@ -79,6 +83,11 @@ class GatewayWords(NamedTuple):
     retried: int
     dropped_frames: int
     lost_to_eviction: int
+    relay_running: int
+    relay_queued: int
+    rate_limited: int
+    hops: int
+    spilled: int
 
 
 def _text_kind(name: str, max_bytes: int, doc: str) -> type:
@@ -167,7 +176,7 @@ class RowWorker(NamedTuple):
     """The worker of that incarnation about itself. `phase` is one of WORKER_PHASES.
 
     `share_bytes` is the share it keeps to (0: none told), `device_bytes` what its GPU is recommended to use for all
-    processes together (0: not known, or no GPU).
+    processes together (0: not known, or no GPU). `breaker`: of a relay, a `control.states.Breaker`.
     """
 
     incarnation: int
@@ -191,6 +200,7 @@ class RowWorker(NamedTuple):
     gateway_epoch: int
     share_bytes: int
     device_bytes: int
+    breaker: int
 
 
 class Row(NamedTuple):

@@ -1,6 +1,7 @@
 """A new control process takes over what it finds: living workers, fences, waits, pins, and what was missed before."""
 
 from control.adoption import adopt
+from control.header import warning
 from control.states import Phase
 from tests.support.control_world import GIB, World
 
@@ -65,4 +66,4 @@ def test_what_did_not_come_back_before_is_still_missing():
     left = world.snapshot()
     control = left.control or world.control_words(leaked_bytes=2 * GIB)
     adopt(world.r, left._replace(control=control), world.now)
-    assert world.r.books.leaked_bytes == 2 * GIB and "2.0 GiB did not come back" in world.r.warning(world.now)
+    assert world.r.books.leaked_bytes == 2 * GIB and "2.0 GiB did not come back" in warning(world.r, world.now)

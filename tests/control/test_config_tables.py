@@ -1,11 +1,13 @@
 """Unknown keys are refused with the likeliest reason, variables beat the file, and every refusal is one line."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from control.config_tables import ConfigError, Place, close, read_sections, read_table, refuse_misspelt
 from control.toml_text import TomlFile
+from tests.support.supervisor_home import ROOT
 
 CWD = Path("/cwd")
 
@@ -64,7 +66,8 @@ def test_a_wrong_variable_is_named(variable, value, line):
     ("[limits]\nmax_runing = 1", "/etc/w.toml:2: limits.max_runing: unknown setting; did you mean max_running?"),
     ("[sevrer]\nport = 1", "/etc/w.toml:1: sevrer: unknown table; did you mean server?"),
     ("[model.a]\npath = ''", "/etc/w.toml:1: model: unknown table; did you mean models?"),
-    ("[zzz]", "/etc/w.toml:1: zzz: unknown table; known here: server, limits, control, memory, models"),
+    ("[zzz]", "/etc/w.toml:1: zzz: unknown table; known here: server, limits, control, memory, routing, relays, "
+     "models, categories"),
     ("temperature = 1", "/etc/w.toml:1: temperature: unknown setting; it belongs below [models.NAME.sampling]"),
     ("server = 3", "/etc/w.toml:1: server: must be a table, not 3; "
                    "write [server] on a line of its own and the settings below it"),
@@ -106,3 +109,10 @@ def test_an_error_is_one_line_whatever_is_in_it():
 def test_close_ignores_case_and_gives_the_spelling_of_the_configuration():
     assert close("PHI", ["Phi-3.5", "llama", "Phi3"]) == ["Phi3", "Phi-3.5"]
     assert close("x" * 1000, ["x" * 1000]) == []
+
+
+def test_no_variable_that_the_product_reads_is_taken_for_a_misspelt_setting():
+    read = {name for folder in ("control", "workers", "gateway", "bench") for path in (ROOT / folder).rglob("*.py")
+            for name in re.findall(r"WARDEN_[A-Z]+(?:_[A-Z]+)*\b", path.read_text())}
+    assert {"WARDEN_HOME", "WARDEN_CONFIG", "WARDEN_TEST_KEYS_OFF"} <= read
+    refuse_misspelt(dict.fromkeys(read, "1"))

@@ -10,7 +10,7 @@ from supervisor.supervisorctl import Controller, DefaultControllerPlugin
 from control import messages
 from control.ctl_plugin import make_plugin
 from control.home import Home, prepare_home
-from control.states import Phase
+from control.states import Breaker, Phase
 from control.table import ControlWarning, ControlWords, RowControl, RowReason, RowWorker, Table, text_words
 from tests.support.fake_control import FakeControl, told
 
@@ -92,6 +92,42 @@ def test_models_shows_every_row_and_the_warning(home: Home, ctl: Ctl) -> None:
         ["c", "unknown", "4712", "-", "-", "-", "no fresh word from control or the worker"]]
     assert rows[0].index("loaded") == header.index("REASON")
     assert warning == "warning: memory is at 96 %; a answers" and ctl.status == 0
+
+
+def add_relay(home: Home, **words: int) -> None:
+    table, now_ns = Table.open(home.table), time.monotonic_ns()
+    table.name_row(3, "relay-ollama")
+    for kind, given in ((RowControl, {"incarnation": 1, "phase": Phase.ALIVE, "pid": PID}),
+                        (RowWorker, {"incarnation": 1, "phase": Phase.READY, "heartbeat_ns": now_ns} | words),
+                        (RowReason, text_words(RowReason, "ready")._asdict())):
+        writer = table.writer(kind, 3)
+        writer.set(**given)
+        writer.flush()
+    table.close()
+
+
+@pytest.mark.parametrize(("words", "shown"), [
+    ({}, ["ready", "4711", "closed", "ready"]),
+    ({"breaker": Breaker.OPEN},
+     ["ready", "4711", "open", "its server does not answer; `tail relay-ollama` says what it does"]),
+    ({"breaker": Breaker.HALF_OPEN, "heartbeat_ns": 1},
+     ["unknown", "4711", "-", "no fresh word from control or the worker"])])
+def test_relays_are_shown_apart_and_are_no_models(home: Home, ctl: Ctl, words: dict, shown: list[str]) -> None:
+    make_table(home)
+    add_relay(home, **words)
+    *models, header, relay, warning = ctl("models").splitlines()
+    assert [line.split()[0] for line in models] == ["NAME", "a", "b", "c"] and warning.startswith("warning")
+    assert header.split() == ["RELAY", "STATE", "PID", "BREAKER", "REASON"]
+    assert relay.split(maxsplit=4) == ["relay-ollama", *shown] and ctl.status == 0
+
+
+@pytest.mark.parametrize("verb", ["load", "unload", "evict", "pin", "unpin"])
+def test_all_models_does_not_mean_relays(home: Home, ctl: Ctl, verb: str) -> None:
+    make_table(home)
+    add_relay(home)
+    with FakeControl(home) as control:
+        ctl(f"{verb} all")
+    assert {name for _, name in control.asked} == set("abc") - ({"b"} if verb in ("unload", "evict") else set())
 
 
 def test_models_says_when_it_can_know_nothing(home: Home, ctl: Ctl) -> None:

@@ -1,6 +1,7 @@
 """Evictions carried out: pressure, demand and keep-alive lead to the keys, and what is told about it is true."""
 
 from control import messages
+from control.header import header_words, warning
 from control.states import Phase, Priority
 from tests.support.control_world import GATEWAY, GIB, World
 
@@ -61,8 +62,8 @@ def test_critical_takes_the_idle_and_names_the_busy():
     leave(world, "b")
     leave(world, "c")
     world.tick()
-    warning = world.r.warning(world.now)
-    assert "memory is at 96.0 %" in warning and "a (2 answers in flight)" in warning
+    said = warning(world.r, world.now)
+    assert "memory is at 96.0 %" in said and "a (2 answers in flight)" in said
     assert world.phase("a") is Phase.READY
 
 
@@ -71,12 +72,12 @@ def test_when_nothing_can_go_low_and_medium_are_refused_and_it_is_looked_at_agai
     world.resident("a")
     world.gateway_words["a"] = {"unfinished": 1}
     world.press(0.96)
-    words = world.r.header_words()
+    words = header_words(world.r)
     assert words["overload"] == 1 << Priority.MEDIUM | 1 << Priority.LOW and words["pressure_level"] == 2
     world.gateway_words["a"] = {}
     world.r.on_frame(GATEWAY, messages.Idle(1, "a"), world.now)  # no time passes
     assert world.fences_said() == ["a"]
-    assert world.r.header_words()["overload"] == 0
+    assert header_words(world.r)["overload"] == 0
 
 
 def test_nothing_is_started_or_loaded_while_memory_is_critical():
@@ -93,7 +94,7 @@ def test_emergency_refuses_low_and_medium_even_while_somebody_leaves():
     world = world_with("a", sizes=1.0)
     world.resident("a")
     world.press(0.99)
-    assert world.fences_said() == ["a"] and world.r.header_words()["overload"] == 0b110
+    assert world.fences_said() == ["a"] and header_words(world.r)["overload"] == 0b110
 
 
 def test_keep_alive_over_means_it_goes():
@@ -121,7 +122,7 @@ def test_a_silent_worker_is_busy():
     world.beating.clear()
     world.tick(5)
     world.press(0.96)
-    assert not world.fences_said() and "its work is not known" in world.r.warning(world.now)
+    assert not world.fences_said() and "its work is not known" in warning(world.r, world.now)
 
 
 def test_a_silent_gateway_means_no_evictions():
@@ -196,7 +197,7 @@ def test_when_those_who_could_go_cannot_be_asked_it_is_said_and_new_work_is_refu
     world.resident("a")
     world.r.rows["a"].obeys_us = False
     world.press(0.96)
-    assert world.r.header_words()["overload"] == 0b110 and "has not greeted" in world.r.warning(world.now)
+    assert header_words(world.r)["overload"] == 0b110 and "has not greeted" in warning(world.r, world.now)
 
 
 def test_a_keep_alive_that_no_word_can_hold_is_for_ever():

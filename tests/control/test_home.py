@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from control.home import LONGEST_SOCKET, SOCKET_PATH_MAX_BYTES, Home, HomeRefused, home_from_env, prepare_home
+from control.home import (
+    LONGEST_SOCKET,
+    SOCKET_PATH_MAX_BYTES,
+    Home,
+    HomeRefused,
+    home_from_env,
+    prepare_home,
+    read_http_secret,
+    write_http_secret,
+)
 
 
 @pytest.fixture
@@ -188,3 +197,24 @@ def test_a_trap_in_place_of_the_far_directory_is_refused(far_home: Home, tmp_pat
     far_home.socket_dir.mkdir()
     far_home.socket_dir.chmod(0o777)
     assert "lets other users write" in refusal(far_home)
+
+
+# -- the secret of our own http
+
+def test_the_secret_is_new_at_each_start_private_and_gone_means_none(home: Home) -> None:
+    assert read_http_secret(home) == ""
+    prepare_home(home)
+    write_http_secret(home)
+    first = read_http_secret(home)
+    assert len(first) == 64 and mode(home.http_secret) == 0o600
+    write_http_secret(home)
+    assert read_http_secret(home) != first
+
+
+def test_what_somebody_laid_in_its_place_is_not_written_to(home: Home, tmp_path: Path) -> None:
+    prepare_home(home)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("theirs")
+    home.http_secret.symlink_to(elsewhere)
+    write_http_secret(home)
+    assert elsewhere.read_text() == "theirs" and not home.http_secret.is_symlink()

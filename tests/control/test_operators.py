@@ -31,6 +31,12 @@ def test_an_unknown_model_is_told_with_what_was_perhaps_meant():
     assert code == "model_not_found" and "did you mean coder" in text
 
 
+def test_a_relay_that_is_not_configured_is_no_more_than_unknown():
+    world = World("a")
+    ask(world, "load", "relay-ollama")
+    assert told(world) == [(1, "model_not_found", 'model "relay-ollama" not found')]
+
+
 @pytest.mark.parametrize("name", ["a", "a-alias", "worker-a"])
 def test_a_model_has_its_name_its_aliases_and_the_name_of_its_process(name):
     world = world_with_a_loaded()

@@ -28,9 +28,9 @@ def config(tmp_path: Path) -> Config:
     return configured(tmp_path)
 
 
-def configured(folder: Path, server: str = "", control: str = "drain_deadline_s = 12.5") -> Config:
+def configured(folder: Path, server: str = "", control: str = "drain_deadline_s = 12.5", relays: str = "") -> Config:
     file = folder / "warden.toml"
-    file.write_text(f"[server]\nport = 12345\n{server}\n[control]\n{control}\n"
+    file.write_text(f"[server]\nport = 12345\n{server}\n[control]\n{control}\n[relays]\n{relays}\n"
                     '[models."Phi-3.5:mini"]\nengine = "echo"\n[models.b]\nengine = "echo"\n')
     return load_config({"WARDEN_CONFIG": str(file)}, folder)
 
@@ -71,6 +71,28 @@ def test_a_worker_is_never_started_by_supervisord_itself(config: Config) -> None
         "autostart": "false", "autorestart": "false", "startsecs": "0", "startretries": "0", "exitcodes": "0"}
     assert worker["stopsignal"] == "TERM"
     assert worker["stopwaitsecs"] == "13", "the drain deadline, rounded up"
+
+
+def test_there_is_a_program_for_each_relay_that_is_configured(tmp_path: Path) -> None:
+    relays = {"ollama_url": "http://127.0.0.1:11434", "victoria_url": "https://h:8010/x"}
+    for chosen in ((), ("ollama_url",), ("victoria_url",), tuple(relays)):
+        conf = parsed(rendered(configured(tmp_path, relays="\n".join(f'{key} = "{relays[key]}"' for key in chosen))))
+        programs = [name for name in conf.sections() if "program:relay-" in name]
+        assert programs == [f"program:relay-{key.removesuffix('_url')}" for key in chosen]
+        for name in programs:
+            slug = name.removeprefix("program:")
+            assert shlex.split(conf[name]["command"]) == [PYTHON, "-P", "-m", "workers", slug]
+            assert conf[name]["stdout_logfile"] == f"/srv/warden home/logs/{slug}.log"
+
+
+def test_a_relay_is_started_with_the_stack_comes_back_and_drains(tmp_path: Path) -> None:
+    conf = parsed(rendered(configured(tmp_path, relays='ollama_url = "http://h"')))
+    relay, worker = conf["program:relay-ollama"], conf["program:worker-b"]
+    assert {key: relay[key] for key in ("autostart", "autorestart", "exitcodes", "stopsignal")} == {
+        "autostart": "true", "autorestart": "unexpected", "exitcodes": "2", "stopsignal": "TERM"}
+    assert relay["stopwaitsecs"] == worker["stopwaitsecs"] == "13", "its answers are finished, as a worker's are"
+    assert relay["priority"] == worker["priority"], "it ends before the gateway that delivers its answers"
+    assert "h" not in relay["command"].split(), "the URL is read from the configuration"
 
 
 def test_the_others_come_back_but_not_with_a_refused_configuration(config: Config) -> None:
@@ -135,8 +157,9 @@ def test_what_supervisord_cannot_hold_is_refused_in_one_line(tmp_path: Path, con
 def test_a_template_that_asks_for_more_than_is_filled_is_refused(config: Config) -> None:
     with pytest.raises(RenderRefused, match="surprise"):
         render(config, HOME, PYTHON, f"[x]\ny=${{surprise}}\n{TEMPLATE}", password="p", environment={})
-    with pytest.raises(RenderRefused, match="worker"):
-        render(config, HOME, PYTHON, "[supervisord]\n", password="p", environment={})
+    for template, section in (("[supervisord]\n", "relay"), ("[program:${relay}]\n", "worker")):
+        with pytest.raises(RenderRefused, match=section):
+            render(config, HOME, PYTHON, template, password="p", environment={})
 
 
 def test_children_are_told_what_was_set_at_up() -> None:
@@ -152,10 +175,17 @@ def test_children_are_told_what_was_set_at_up() -> None:
 
 @pytest.mark.parametrize(("key", "value"), [
     ("HF_TOKEN", "hf_abc"), ("WARDEN_API_KEY", "k"), ("OLLAMA_ORIGINS", 'http://a,"b"'), ("HF_ENDPOINT", "x/%20"),
-    ("MLX_A", "two\nlines"), ("OLLAMA_B", "a ;b"),
+    ("MLX_A", "two\nlines"), ("OLLAMA_B", "a ;b"), ("WARDEN_OLLAMA_URL", "http://h/%20"), ("OLLAMA_KEY", "k"),
 ])
 def test_secrets_and_what_the_format_would_misread_stay_out_of_the_file(key: str, value: str) -> None:
     assert key not in child_environment({key: value}, Path("/work"), HOME, None)
+
+
+def test_settings_about_keys_are_no_secrets_and_reach_every_process() -> None:
+    env = {"WARDEN_REQUIRE_KEY": "true", "WARDEN_OLLAMA_KEY_FILE": "keys/ollama", "WARDEN_VICTORIA_KEY_FILE": "/k",
+           "MLX_RATE_LIMIT_MAX": "7", "MLX_RATE_LIMIT_WINDOW": "30"}
+    told = child_environment(env, Path("/work"), HOME, None)
+    assert {key: told[key] for key in env} == env | {"WARDEN_OLLAMA_KEY_FILE": "/work/keys/ollama"}
 
 
 def test_environment_values_are_quoted(config: Config) -> None:
@@ -170,5 +200,7 @@ def test_credentials_and_stop_waits_are_read_back(config: Config, tmp_path: Path
     file.write_text(rendered(config))
     assert read_credentials(file) == ("warden", "secret")
     assert read_stop_wait_s(file) == 13 + 15 + 30 + 30, "workers together, the others one after another"
+    file.write_text(rendered(configured(tmp_path, relays='ollama_url = "http://h"\nvictoria_url = "http://v"')))
+    assert read_stop_wait_s(file) == 13 + 15 + 30 + 30, "relays are told together with the workers"
     file.write_text("[unix_http_server")
     assert read_credentials(file) is None

@@ -140,7 +140,7 @@ def test_each_record_is_read_and_each_stands_alone(table: Table) -> None:
 
 
 def test_a_row_that_does_not_exist_is_refused(table: Table) -> None:
-    with pytest.raises(ValueError, match="RowWorker needs a row from 0 to 63, not 64"):
+    with pytest.raises(ValueError, match="RowWorker needs a row from 0 to 65, not 66"):
         table.read(RowWorker, ROWS)
     with pytest.raises(ValueError, match="RowWorker needs a row"):
         table.writer(RowWorker)

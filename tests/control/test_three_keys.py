@@ -3,6 +3,7 @@
 import pytest
 
 from control import messages
+from control.header import warning
 from control.states import Phase
 from control.three_keys import FENCE_ANSWER_WITHIN_S, QUIT_AGAIN_S
 from tests.support.control_world import GATEWAY, GIB, World, evict, fenced, world_with
@@ -121,10 +122,10 @@ def test_memory_that_does_not_come_back_is_taken_off_the_ceiling_and_said():
     world.die("a")
     world.tick(16)
     assert row.phase is Phase.LEAK_SUSPECTED and not row.is_fenced
-    assert world.r.books.leaked_bytes == 10 * GIB and "10.0 GiB of a" in world.r.warning(world.now)
+    assert world.r.books.leaked_bytes == 10 * GIB and "10.0 GiB of a" in warning(world.r, world.now)
     world.available_gb = 22.0
     world.tick()
-    assert row.phase is Phase.DOWN and world.r.books.leaked_bytes == 0 and world.r.warning(world.now) == ""
+    assert row.phase is Phase.DOWN and world.r.books.leaked_bytes == 0 and warning(world.r, world.now) == ""
 
 
 def test_an_end_by_itself_clears_the_fence_and_counts_no_eviction():

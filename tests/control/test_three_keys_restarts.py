@@ -2,6 +2,7 @@
 
 from control import messages
 from control.adoption import adopt
+from control.header import warning
 from control.states import Phase
 from control.supervisord import ProcessState
 from tests.support.control_world import GIB, World, evict, fenced, world_with
@@ -67,8 +68,8 @@ def test_a_fence_that_stands_long_is_warned_about():
     world = world_with("a")
     fenced(world)
     world.gateway_says(messages.Fenced, "a")
-    assert world.r.warning(world.now) == ""
-    assert "the fence of a stands for 60 s" in world.r.warning(world.now + 60)
+    assert warning(world.r, world.now) == ""
+    assert "the fence of a stands for 60 s" in warning(world.r, world.now + 60)
 
 
 def test_a_hello_of_a_dead_process_that_comes_late_changes_nothing():

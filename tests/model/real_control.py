@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from control.adoption import adopt
 from control.budget import ModelFacts, Profile
+from control.header import header_words, warning
 from control.pressure import Reading
 from control.process_watch import PROGRAM
 from control.reconciler import Reconciler
@@ -67,11 +68,13 @@ class ControlProcess(Process):
         self._rows[row.slug].set(**row.words())
         self._rows[row.slug].flush()
 
+    def read_gateway_words(self) -> GatewayWords | None:
+        words = self.table.read(GatewayWords)
+        return words if words is not None and is_fresh(words.heartbeat_ns, int(self.world.now * NS)) else None
+
     def read_gateway(self, index: int) -> RowGateway | None:
-        gateway, words = self.table.read(GatewayWords), self.table.read(RowGateway, index)
-        if gateway is None or words is None or words.epoch != gateway.epoch:
-            return None
-        return words if is_fresh(gateway.heartbeat_ns, int(self.world.now * NS)) else None
+        gateway, words = self.read_gateway_words(), self.table.read(RowGateway, index)
+        return words if gateway is not None and words is not None and words.epoch == gateway.epoch else None
 
     def read_worker(self, index: int) -> RowWorker | None:
         return self.table.read(RowWorker, index)
@@ -96,9 +99,9 @@ class ControlProcess(Process):
     def _beat(self, now: float) -> None:
         self.effect()
         self._header.set(heartbeat_ns=int(now * NS), supervisord_at_ns=int(self.reconciler.processes.read_at * NS),
-                         **self.reconciler.header_words())
+                         **header_words(self.reconciler))
         self._header.flush()
-        self.reconciler.warning(now)
+        warning(self.reconciler, now)
 
     def _read_memory(self, now: float) -> None:
         world = self.world

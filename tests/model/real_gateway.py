@@ -84,6 +84,8 @@ class GatewayProcess(Process):
     def read_control(self) -> ControlWords | None:
         return self.table.read(ControlWords)
 
+    control_of_turn = read_control
+
     def read_reason(self, slug: str) -> str:
         return ""
 

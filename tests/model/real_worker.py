@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from control import messages
-from control.states import Phase
+from control.states import Breaker, Phase
 from control.table import ControlWords, GatewayWords, RowWorker
 from tests.model.real_wire import FakeTable, FakeWriter, Killed, Process
 from workers import protocol as jobs
@@ -30,6 +30,8 @@ LOAD_S = 0.15
 
 
 class ScriptedEngine:
+    models, breaker = None, Breaker.CLOSED
+
     def __init__(self, world: RealWorld) -> None:
         self._world = world
         self.steps, self.progress_at, self.load_progress = 0, world.now, 0.0

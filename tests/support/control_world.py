@@ -9,7 +9,7 @@ from control.reconciler import Reconciler
 from control.rows import RowState
 from control.states import Phase
 from control.supervisord import Facts, OrderDone, ProcessFact, ProcessState
-from control.table import ControlWords, Row, RowControl, RowGateway, RowWorker, Snapshot
+from control.table import ControlWords, GatewayWords, Row, RowControl, RowGateway, RowWorker, Snapshot
 from tests.support.gateway_world import make_config
 
 BOOT, EPOCH, FLOOR = 77, 500, 1000
@@ -28,6 +28,7 @@ class World:
         self.facts_refused: dict[str, str] = {}
         self.profiles: dict[str, Profile] = {}
         self.gateway_words: dict[str, dict[str, int]] = {}  # beside what `waits` and `last_used` say
+        self.all_words: dict[str, int] = {}  # what the gateway says of all models together
         self.gateway_silent = False
         self.beating: set[str] = set()  # workers whose heartbeat goes on by itself
         self.orders: list[tuple[str, ...]] = []
@@ -43,7 +44,7 @@ class World:
         self.supervisord_silent = False
         self.pids = iter(range(5000, 6000))
         self.config = make_config(*slugs, prewarm=prewarm, **settings)
-        self.slugs = [m.slug for m in self.config.models]
+        self.slugs = [*(m.slug for m in self.config.models), *self.config.relays.values()]
         self.r = self.make_reconciler()
         for slug in preload:
             self.r.rows[slug].wanted_by = "preload"
@@ -76,6 +77,9 @@ class World:
     def write_row(self, row) -> None:
         self.written[row.slug] = row.words()
         self.log.append("write")
+
+    def read_gateway_words(self):
+        return None if self.gateway_silent else GatewayWords(**dict.fromkeys(GatewayWords._fields, 0) | self.all_words)
 
     def read_gateway(self, index):
         slug = self.slugs[index]
