@@ -18,13 +18,16 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from workers.protocol import ChatMessage, End, Sampling
+from workers.protocol import ChatMessage, End, Remote, Sampling
 
 JobKey = tuple[int, ...]  # (gateway epoch, job, attempt): two gateways may use the same job number
 
 
 class EngineJob(msgspec.Struct, frozen=True):
-    """One job as an engine sees it. Exactly one of messages, prompt, tokens is set. `max_tokens` 0: to the context."""
+    """One job as an engine sees it. Exactly one of messages, prompt, tokens is set. `max_tokens` 0: to the context.
+
+    `remote` is for relays alone.
+    """
 
     key: JobKey
     messages: list[ChatMessage] | None = None
@@ -33,6 +36,7 @@ class EngineJob(msgspec.Struct, frozen=True):
     sampling: Sampling = Sampling()
     max_tokens: int = 0
     stop: list[str] = []
+    remote: Remote | None = None
 
 
 class Output(msgspec.Struct, frozen=True):

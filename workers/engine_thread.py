@@ -17,7 +17,9 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from control.states import Breaker
 from workers.engine import Engine, EngineJob, JobKey, JobRefused, LoadPlan, MemoryFacts, ModelFacts, Output
+from workers.protocol import NoteKind
 
 BACKLOG_POSTS_MAX = 256
 MEMORY_EVERY_S = 0.25
@@ -47,12 +49,27 @@ class JobRejected(NamedTuple):
     message: str
 
 
+class Noted(NamedTuple):
+    """What a relay's server does for a job, for people."""
+
+    key: JobKey
+    kind: NoteKind
+    text: str
+
+
+class Changed(NamedTuple):
+    """A relay's server came, went, or has other models. `problem` for people."""
+
+    breaker: str
+    problem: str
+
+
 class Fatal(NamedTuple):
     reason: str
     trace: str
 
 
-Post = Outputs | Loaded | LoadFailed | JobRejected | Fatal
+Post = Outputs | Loaded | LoadFailed | JobRejected | Noted | Changed | Fatal
 
 
 class EngineThread:
@@ -60,6 +77,8 @@ class EngineThread:
     `progress_at` (monotonic seconds of the last sign of work), `load_progress` (0..1), `memory`, `ended` (the last
     post is there), `held` (how many jobs are inside the engine, or 1 while an order about a job is on its way to it:
     rather a moment too long than too short)."""
+
+    models, breaker = None, Breaker.CLOSED  # what only a relay has to say
 
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.steps = 0

@@ -26,7 +26,6 @@ from control.process_facts import footprint_self_bytes
 from control.sockets import open_dealer
 from control.table import ControlWords, GatewayWords, RowWorker, Table, TableRefused
 from workers import protocol as jobs
-from workers.engine import Engine
 from workers.engine_thread import EngineThread
 from workers.row_words import row_words
 from workers.runtime import Runtime
@@ -38,6 +37,7 @@ OUTBOX_FRAMES_MAX = 256
 FOOTPRINT_EVERY_S = 1.0
 LAST_WORDS_MS = 1000  # how long a leaving worker waits for its last frames to be taken
 JOB_FRAME_MAX_BYTES = 64 * 1024 * 1024
+MakeThread = Callable[[Callable[[], None]], EngineThread]  # from what wakes the I/O thread; a relay's is like it
 
 
 class Wake:
@@ -61,8 +61,9 @@ class Wake:
 class Loop:
     """Implements `runtime.Effects`."""
 
-    def __init__(self, slug: str, home: Home, table: Table, engine: Engine, start_time_us: int, parent: int,
-                 note: Callable[..., None], stop: StopSignals, third_key: ThirdKey) -> None:
+    def __init__(self, slug: str, home: Home, table: Table, batch_max: int, make_thread: MakeThread,
+                 start_time_us: int, parent: int, note: Callable[..., None], stop: StopSignals,
+                 third_key: ThirdKey) -> None:
         self._slug, self._home, self._table, self.note = slug, home, table, note
         self._context = zmq.Context()
         self._wake = Wake()
@@ -74,8 +75,8 @@ class Loop:
         self._poller = zmq.Poller()
         self._poller.register(self._control, zmq.POLLIN)
         self._poller.register(self._wake.reader, zmq.POLLIN)
-        self._engine = EngineThread(engine, self._wake)
-        self._runtime = Runtime(slug, os.getpid(), start_time_us, engine.batch_max, self._engine, self, third_key)
+        self._engine = make_thread(self._wake)
+        self._runtime = Runtime(slug, os.getpid(), start_time_us, batch_max, self._engine, self, third_key)
         self._runtime.boot_id = table.boot_id
         self._writer = None
         self._parent = parent

@@ -9,6 +9,7 @@ its attempt too. A receiver drops and counts frames of another epoch, incarnatio
     gateway -> Job, Cancel
     worker  -> Accept | Refuse              within ACCEPT_WITHIN_S; Refuse means nothing was started
     worker  -> Step                         one frame per step for the whole batch
+    relay   -> Note                         what its server does meanwhile, for people; no part of the answer
     worker  -> Fail                         the job ended by an error of its own; others go on
     worker  -> Hello                        again on every change of phase (LOADING, READY, DRAINING, ...)
     worker  -> Beat                         every BEAT_EVERY_S, with progress
@@ -27,6 +28,7 @@ ACCEPT_WITHIN_S = 1.0
 Word = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what a word of the table can hold, whoever says it
 
 FinishReason = Literal["stop", "length", "cancelled"]
+NoteKind = Literal["start", "step", "progress"]
 
 
 class Sampling(msgspec.Struct, array_like=True, frozen=True):
@@ -47,8 +49,26 @@ class Sampling(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChatMessage(msgspec.Struct, array_like=True, frozen=True):
+    """`images` are base64; only for backends that read them."""
+
     role: str
     content: str
+    images: list[str] = []
+
+
+class Remote(msgspec.Struct, array_like=True, frozen=True):
+    """What a relay needs besides. `model`: what its server calls it. `hop`: what it tells its server, 1 or more.
+
+    `session`: the conversation as the caller calls it; "" for none. `max_steps` 0: the server's own. `priority`: the
+    class of the request, by name.
+    """
+
+    model: str
+    hop: Word
+    request_id: str
+    session: str = ""
+    max_steps: Word = 0
+    priority: str = "medium"
 
 
 class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
@@ -65,6 +85,7 @@ class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
     sampling: Sampling
     max_tokens: Word  # 0: as many as the context still holds
     stop: list[str]
+    remote: Remote | None = None  # None for a worker of a model
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel", frozen=True):
@@ -85,7 +106,10 @@ ToWorker = Job | Cancel | Welcome
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
-    """worker -> gateway. `batch_max` is how many jobs it takes at once; `context_length` in tokens (0 until READY)."""
+    """worker -> gateway. `batch_max` is how many jobs it takes at once; `context_length` in tokens (0 until READY).
+
+    `models`: what a relay's server has; None: not a relay, or not known yet.
+    """
 
     v: Word
     boot_id: Word
@@ -97,6 +121,7 @@ class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
     batch_max: Word
     context_length: Word = 0
     load_ms: Word = 0
+    models: list[str] | None = None
 
 
 class Accept(msgspec.Struct, array_like=True, tag="accept", frozen=True):
@@ -132,7 +157,8 @@ class End(msgspec.Struct, array_like=True, frozen=True):
 class Item(msgspec.Struct, array_like=True, frozen=True):
     """A job's part of a step. `position` is the index of the first id among the job's own tokens, from 0.
 
-    `ids` may be empty (text released late, or an end without a token); `text` may be empty (held back).
+    `ids` may be empty (text released late, or an end without a token); `text` may be empty (held back). A relay knows
+    no ids: its positions count the pieces of text that it has sent.
     """
 
     job: Word
@@ -141,6 +167,18 @@ class Item(msgspec.Struct, array_like=True, frozen=True):
     ids: list[int]
     text: str
     end: End | None = None
+
+
+class Note(msgspec.Struct, array_like=True, tag="note", frozen=True):
+    """relay -> gateway: what its server says about its work on a job; no part of the answer."""
+
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
+    kind: NoteKind
+    text: str
 
 
 class Step(msgspec.Struct, array_like=True, tag="step", frozen=True):
@@ -175,7 +213,7 @@ class Beat(msgspec.Struct, array_like=True, tag="beat", frozen=True):
     steps: Word
 
 
-FromWorker = Hello | Accept | Refuse | Step | Fail | Beat
+FromWorker = Hello | Accept | Refuse | Step | Note | Fail | Beat
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode

@@ -33,4 +33,5 @@ def row_words(worker: "Runtime", now: float, footprint_bytes: int) -> dict[str, 
         "gateway_epoch": worker.gateway_epoch,
         "share_bytes": worker.share_bytes,
         "device_bytes": engine.memory.device_bytes,
+        "breaker": engine.breaker,
     }

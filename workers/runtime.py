@@ -28,7 +28,7 @@ from control import messages
 from control.states import Phase
 from workers import protocol as jobs
 from workers.engine import EngineJob, JobKey, LoadPlan
-from workers.engine_thread import EngineThread, Fatal, JobRejected, Loaded, LoadFailed, Outputs, Post
+from workers.engine_thread import Changed, EngineThread, Fatal, JobRejected, Loaded, LoadFailed, Noted, Outputs, Post
 from workers.third_key import Hands, ThirdKey, Turn
 
 HELLO_EVERY_S = 1.0
@@ -71,6 +71,7 @@ class Runtime:
         self.accepted = self.finished = self.tokens_out = self.frames = 0
         self.busy_since = 0.0  # when the first of the jobs in hand came
         self.exit_code: int | None = None
+        self.server_problem = ""  # of a relay: why its server does not answer
         self._hello_at = self._gateway_hello_at = self._beat_at = self._trim_at = float("-inf")
         self._pressure_level = 0
 
@@ -139,7 +140,7 @@ class Runtime:
         """The table first: the row is never older than what control hears."""
         self.effects.write_row(now)
         self.effects.to_control(messages.Report(messages.VERSION, self.slug, self.incarnation, self.phase,
-                                                self.load_id, error, self.control_epoch))
+                                                self.load_id, error or self.server_problem, self.control_epoch))
 
     def _tell_phase(self, now: float, error: str = "") -> None:
         """Both sides hear of the change."""
@@ -181,7 +182,8 @@ class Runtime:
             self.busy_since = now
         self.jobs.add(key)
         self.accepted += 1
-        self.engine.add(EngineJob(key, job.messages, job.prompt, job.tokens, job.sampling, job.max_tokens, job.stop))
+        self.engine.add(EngineJob(key, job.messages, job.prompt, job.tokens, job.sampling, job.max_tokens, job.stop,
+                                  job.remote))
         self._answer(jobs.Accept, key)
 
     def _on_cancel(self, key: JobKey) -> None:
@@ -210,7 +212,7 @@ class Runtime:
         self._gateway_hello_at = now
         self.effects.to_gateway(jobs.Hello(
             jobs.VERSION, self.boot_id, self.gateway_epoch, self.slug, self.incarnation, self.pid, self.phase,
-            self.batch_max, self.context_length, self.load_ms))
+            self.batch_max, self.context_length, self.load_ms, self.engine.models))
 
     # -- the engine ------------------------------------------------------------------------------------------
 
@@ -221,6 +223,13 @@ class Runtime:
             case JobRejected() if post.key in self.jobs:
                 self._forget(post.key)
                 self._answer(jobs.Fail, post.key, post.code, post.message)
+            case Noted() if post.key in self.jobs:
+                self._answer(jobs.Note, post.key, post.kind, post.text)
+            case Changed():
+                self.effects.note("server_changed", breaker=post.breaker, problem=post.problem)
+                self.server_problem = post.problem
+                if self.incarnation:
+                    self._tell_phase(now)
             case Loaded():
                 self.load_ms, self.context_length = post.load_ms, post.facts.context_length
                 if self.phase is Phase.LOADING:

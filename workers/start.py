@@ -9,15 +9,19 @@ import os
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from pathlib import Path
 
-from control.config import Config, ConfigError, ModelConfig, load_config
+from control.config import RELAYS, Config, ConfigError, ModelConfig, load_config
 from control.home import Home, HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
 from control.journal import get_journal
 from control.process_facts import process_start_time_us
 from control.table import Table, TableRefused
 from workers.engine import Engine
-from workers.loop import Loop
+from workers.engine_thread import EngineThread
+from workers.loop import Loop, MakeThread
+from workers.relay import Limits, Server
+from workers.relay_thread import RelayThread
 from workers.stop_signals import StopSignals
 from workers.third_key import ThirdKey
 
@@ -34,7 +38,7 @@ def start(arguments: list[str], stop: StopSignals) -> int:
     slug = arguments[0]
     close_environment(os.environ)
     try:
-        model = find_model(load_config(os.environ, Path.cwd(), models_must_be_whole=False), slug)
+        batch_max, make_thread = make_body(load_config(os.environ, Path.cwd(), models_must_be_whole=False), slug)
         home = home_from_env(os.environ)
         prepare_home(home)
         lock = acquire_lock(home.lock_path(f"row-{slug}"))
@@ -48,13 +52,13 @@ def start(arguments: list[str], stop: StopSignals) -> int:
     with lock:
         if table is None:
             return 0
-        journal = get_journal(f"worker-{slug}")
+        journal = get_journal(slug if slug in RELAYS.values() else f"worker-{slug}")
         third_key = ThirdKey(switched_off="worker" in os.environ.get(KEYS_OFF, "").split(","))
         if third_key.switched_off:
             journal.error("key_switched_off", key="worker", reason=f"{KEYS_OFF} says so: EVICTIONS NOW COST ANSWERS")
         start_time_us = process_start_time_us(os.getpid()) or 0
         parent = expected_parent(home, os.environ)
-        loop = Loop(slug, home, table, make_engine(model), start_time_us, parent, journal.info, stop, third_key)
+        loop = Loop(slug, home, table, batch_max, make_thread, start_time_us, parent, journal.info, stop, third_key)
         return loop.run()
 
 
@@ -73,6 +77,30 @@ def expected_parent(home: Home, env: Mapping[str, str]) -> int:
         return int(home.supervisor_pidfile.read_text())
     except (OSError, ValueError):
         return 0  # the stack is being taken down: nobody's child
+
+
+def make_body(config: Config, slug: str) -> tuple[int, MakeThread]:
+    """How many jobs it takes at once, and what makes the thread that does the work. Raises: ConfigError."""
+    for name, relay in config.relays.items():
+        if slug == relay:  # one place more than its limit: for who was called back
+            server = make_server(config, name)
+            make_thread = partial(RelayThread, server, config.relay_probe_every_s)
+            return getattr(config, f"{name}_max_running") + 1, make_thread
+    for name, relay in RELAYS.items():
+        if slug == relay:
+            raise ConfigError(config.source, f"{name}_url in [relays] is not set", f"set it: {slug} calls that server")
+    engine = make_engine(find_model(config, slug))
+    return engine.batch_max, partial(EngineThread, engine)
+
+
+def make_server(config: Config, name: str) -> Server:
+    """Only the relays import an HTTP client."""
+    from workers.relay_ollama import OllamaServer
+    from workers.relay_victoria import VictoriaServer
+
+    kind = {"ollama": OllamaServer, "victoria": VictoriaServer}[name]
+    limits = Limits(config.relay_connect_s, config.relay_first_byte_s, config.relay_idle_s)
+    return kind(getattr(config, f"{name}_url"), getattr(config, f"{name}_key_file"), limits)
 
 
 def find_model(config: Config, slug: str) -> ModelConfig:

@@ -1,6 +1,7 @@
 """A worker's runtime with everything around it faked: what it says and does is recorded, time is moved by hand."""
 
 from control import messages
+from control.states import Breaker
 from workers import protocol as jobs
 from workers.engine import MemoryFacts, ModelFacts, Output
 from workers.engine_thread import Loaded, Outputs
@@ -14,9 +15,10 @@ PLAN = (9_000, 1_000, 2, 512, 300)
 
 class FakeEngineThread:
     steps, progress_at, load_progress, memory, held = 0, 100.0, 0.0, MemoryFacts(1, 2, 3, 4), 0
+    models, breaker = None, Breaker.CLOSED
 
     def __init__(self):
-        self.did = []
+        self.did, self.jobs = [], []
 
     def load(self, plan):
         self.did.append(plan)
@@ -26,6 +28,7 @@ class FakeEngineThread:
 
     def add(self, job):
         self.did.append(("add", job.key))
+        self.jobs.append(job)
 
     def remove(self, key):
         self.did.append(("remove", key))

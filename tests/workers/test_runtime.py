@@ -3,12 +3,12 @@
 import pytest
 
 from control import messages
-from control.states import Phase
+from control.states import Breaker, Phase
 from control.table import RowWorker
 from tests.support.worker_world import BOOT, END, GATEWAY, PLAN, World
 from workers import protocol as jobs
 from workers.engine import LoadPlan, ModelFacts, Output
-from workers.engine_thread import Fatal, JobRejected, Loaded, LoadFailed, Outputs
+from workers.engine_thread import Changed, Fatal, JobRejected, Loaded, LoadFailed, Noted, Outputs
 from workers.row_words import row_words
 from workers.runtime import EXIT_FATAL, EXIT_LOAD_FAILED
 
@@ -162,7 +162,7 @@ def test_its_words_are_true_words_of_the_table():
     world = World().ready()
     world.job(1)
     words = row_words(world.r, world.now, 12345)
-    assert set(words) <= set(RowWorker._fields)
+    assert set(words) == set(RowWorker._fields) and words["breaker"] == Breaker.CLOSED
     assert (words["phase"], words["active"], words["accepted"], words["incarnation"]) == (Phase.READY, 1, 1, 7)
     assert (words["heartbeat_ns"], words["footprint_bytes"]) == (100_000_000_000, 12345)
 
@@ -208,3 +208,52 @@ def test_after_quit_nothing_is_taken():
     world.quit(9)
     world.job(1)
     assert world.count(jobs.Accept) == 0 and world.last(jobs.Refuse).code == "not_ready"
+
+
+# -- what only a relay has to say
+
+def test_a_note_goes_to_the_gateway_while_its_job_is_in_hand_and_is_no_part_of_the_answer():
+    world = World().ready()
+    world.job(1)
+    world.r.on_engine(Noted((GATEWAY, 1, 1), "step", "reading files"), world.now)
+    note = world.last(jobs.Note)
+    assert (note.epoch, note.incarnation, note.job, note.attempt, note.kind, note.text) == (
+        GATEWAY, 7, 1, 1, "step", "reading files")
+    assert world.count(jobs.Step) == 0 and world.r.tokens_out == 0
+    world.r.on_engine(Noted((GATEWAY, 2, 1), "step", "of another"), world.now)
+    world.output(1, 0, END)
+    world.r.on_engine(Noted((GATEWAY, 1, 1), "step", "too late"), world.now)
+    assert world.count(jobs.Note) == 1
+
+
+def test_when_its_server_comes_or_goes_row_and_gateway_hear_of_it_at_once():
+    world = World().ready()
+    world.engine.models = ["phi3.5:3.8b"]
+    world.gateway.clear()
+    world.r.on_engine(Changed("closed", ""), world.now)
+    assert world.last(jobs.Hello).models == ["phi3.5:3.8b"] and world.last(jobs.Hello).phase == Phase.READY
+    world.engine.breaker = Breaker.OPEN
+    assert row_words(world.r, world.now, 0)["breaker"] == Breaker.OPEN
+    world.control.clear()
+    world.r.on_engine(Changed("open", "connection refused"), world.now)
+    assert isinstance(world.control[0], int) and isinstance(world.control[1], messages.Report), "the row first"
+    assert world.control[1].error == "connection refused"
+    world.r.on_engine(Changed("closed", ""), world.now)
+    assert world.control[-1].error == ""
+
+
+def test_a_server_that_is_seen_before_the_welcome_is_told_of_after_it():
+    world = World()
+    world.engine.models = ["m"]
+    world.r.on_engine(Changed("closed", ""), world.now)
+    assert not world.control and not world.gateway
+    world.welcome()
+    assert world.last(jobs.Hello).models == ["m"]
+
+
+def test_a_worker_of_a_model_names_no_models_and_a_job_may_name_a_remote():
+    world = World().ready()
+    assert world.last(jobs.Hello).models is None
+    remote = jobs.Remote("phi3.5:3.8b", 1, "req-1", "session", 7)
+    world.r.on_gateway(jobs.Job(1, GATEWAY, 7, 1, 1, None, "x", None, jobs.Sampling(), 5, [], remote), world.now)
+    assert world.engine.jobs[-1].remote == remote

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from control.config import load_config
+from control.config import ConfigError, load_config
 from control.home import home_from_env
 from control.table import TableRefused
-from workers.start import close_environment, expected_parent, find_model, make_engine, wait_for_table
+from workers.start import close_environment, expected_parent, find_model, make_body, make_engine, wait_for_table
 from workers.stop_signals import StopSignals
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,39 @@ def test_an_engine_is_what_the_configuration_says(env):
     engine = make_engine(find_model(config, "echo-one"))
     assert (type(engine).__name__, engine.batch_max) == ("EchoEngine", 3)
     assert engine.load(lambda progress: None).context_length == 77
+
+
+@pytest.mark.parametrize(("name", "server", "jobs_max"), [
+    ("ollama", "OllamaServer", 5), ("victoria", "VictoriaServer", 3)])
+def test_a_relay_has_a_thread_of_its_own_kind_and_a_place_more_than_its_limit(env, name, server, jobs_max):
+    config = load_config(env | {f"WARDEN_{name.upper()}_URL": "http://127.0.0.1:9/", "WARDEN_RELAY_IDLE_S": "7"}, ROOT)
+    batch_max, make_thread = make_body(config, f"relay-{name}")
+    made = make_thread.args[0]
+    assert batch_max == jobs_max, "one more for who was called back"
+    assert (type(made).__name__, made.name) == (server, name)
+    assert make_body(config, "echo-one")[0] == 3
+
+
+@pytest.mark.parametrize(("slug", "line"), [
+    ("relay-ollama", "ollama_url in [relays] is not set; set it: relay-ollama calls that server"),
+    ("relay-victoria", "victoria_url in [relays] is not set; set it: relay-victoria calls that server"),
+    ("relay-x", "no model has the slug 'relay-x'; `warden check` lists the models")])
+def test_what_is_not_configured_is_not_started(env, slug, line):
+    with pytest.raises(ConfigError) as refused:
+        make_body(load_config(env, ROOT), slug)
+    assert str(refused.value).endswith(line)
+    done = subprocess.run([sys.executable, "-P", "-m", "workers", slug], env=env, cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), "supervisord does not try that again"
+    assert line in done.stderr
+
+
+def test_an_echo_worker_imports_neither_mlx_nor_an_http_client(env):
+    code = ("import sys; from pathlib import Path; from control.config import load_config; import os\n"
+            "from workers.start import make_body; make_body(load_config(os.environ, Path.cwd()), 'echo-one')\n"
+            "print({'mlx', 'aiohttp', 'workers.relay_http'} & set(sys.modules))")
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_environment_can_make_no_library_run_foreign_code():
