@@ -1,6 +1,7 @@
 """`python -m gateway`: the ZeroMQ gateway's process, from lock to drain.
 
-Exit codes: 0 stopped by TERM, 1 another gateway holds the lock, 2 the configuration is wrong (not retried).
+Exit codes: 0 stopped by TERM, 1 another gateway holds the lock, 2 the configuration or the file of keys is wrong
+(not retried).
 """
 
 import os
@@ -14,6 +15,8 @@ from control.config import Config, ConfigError, load_config
 from control.home import Home, HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
 from control.journal import get_journal
 from control.table import Table, TableRefused
+from gateway.key_file import key_path, read_keys
+from gateway.keys import KeysRefused
 from gateway.loop import Loop
 
 TABLE_POLL_S = 0.05
@@ -27,7 +30,8 @@ def main() -> int:
         home = home_from_env(os.environ)
         prepare_home(home)
         lock = acquire_lock(home.lock_path("gateway"))
-    except (ConfigError, HomeRefused) as problem:
+        read_keys(key_path(home))
+    except (ConfigError, HomeRefused, KeysRefused) as problem:
         print(problem, file=sys.stderr)
         return 2
     except LockHeld as held:

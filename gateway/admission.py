@@ -13,6 +13,7 @@ Order (the numbers stand again in the code)
 3. A LOW ticket that waited `aging_s` is ordered as MEDIUM, for good, never as HIGH. It is still counted as LOW.
 4. In a class, first what came back (`requeue`): it had its turn already and lost it without its fault. By arrival.
 5. Then fair between callers, ties by arrival. One caller alone is plain FIFO.
+   One slot more than there are is kept for who was called back: its parent waits for it, and holds up others.
 6. A class may be closed (memory is short): its tickets wait on. An aged one needs both MEDIUM and LOW open. Never HIGH.
 
 Queue limit
@@ -21,7 +22,8 @@ Queue limit
 9. If there is none, it is refused, with the time after which it should come back.
 
 Guarantees
-* Never more than `max_running` run, never more than its places at a target when `next` hands a ticket out.
+* Never more than `max_running` run, and one that was called back; never more than its places at a target when `next`
+  hands a ticket out.
 * `submit` never makes the queue longer than `max_queued`, but for the one ticket of (7), which `next` takes at once.
   What comes back may: refusing it would take back an answer already promised, and there are at most `max_running`.
 * Bounded waiting: under any load of MEDIUM tickets an eligible LOW one goes within `aging_s` and then (k + 2) *
@@ -92,7 +94,7 @@ class Admission:
         if ticket.priority is Priority.LOW:
             ticket.ages_at = ticket.arrived + self.limits.aging_s
         kind, victim = self._kind(ticket, now), None
-        if self.queued_total >= self.limits.max_queued and not self._starts_at_once(ticket, kind):
+        if self.queued_total >= self.limits.max_queued and not self.starts_at_once(ticket, ticket.target, now):
             victim = self._choose_victim(kind)
             if victim is None:
                 return QueueFull(self._retry_after_s(kind, now))  # (9)
@@ -174,23 +176,28 @@ class Admission:
 
     def _choose(self) -> Place | None:
         for line in self._queue.lines:  # (2)
-            if self._has_slot(line.kind) and self._is_open(line.kind):
-                place = line.first(self._is_eligible)  # (1), and in the line (4), (5)
-                if place is not None:
-                    return place
+            if not line.waiting or not self._is_open(line.kind) or not self._has_slot(line.kind, called_back=True):
+                continue
+            others_too = self._has_slot(line.kind, called_back=False)
+            place = line.first(self._is_eligible if others_too else self._is_eligible_back)  # (1), there (4), (5)
+            if place is not None:
+                return place
         return None
 
-    def _has_slot(self, kind: Priority) -> bool:
+    def _has_slot(self, kind: Priority, *, called_back: bool) -> bool:
         high, medium, low = self._running
-        if high + medium + low >= self.limits.max_running:
-            return False
-        return kind is Priority.HIGH or medium + low < self.limits.max_running - self.limits.reserved_high  # (2)
+        others, most = medium + low, self.limits.max_running - self.limits.reserved_high
+        slots = self.limits.max_running + (called_back or others > most)  # the one more takes no slot from HIGH
+        return high + others < slots and (kind is Priority.HIGH or others < most + called_back)  # (2)
 
     def _is_open(self, kind: Priority) -> bool:
         return not self._closed >> kind & 1  # (6)
 
-    def _is_eligible(self, target: str, own: Priority) -> bool:
+    def _is_eligible(self, target: str, own: Priority, called_back: bool) -> bool:
         return self._is_open(own) and self._has_place(target)
+
+    def _is_eligible_back(self, target: str, own: Priority, called_back: bool) -> bool:
+        return called_back and self._is_eligible(target, own, called_back)
 
     def _has_place(self, target: str) -> bool:
         return self._running_on.get(target, 0) < self._places.get(target, 0)
@@ -199,8 +206,11 @@ class Admission:
         """The class a ticket is ordered in (3)."""
         return Priority.MEDIUM if ticket.ages_at <= now else ticket.priority
 
-    def _starts_at_once(self, newcomer: Ticket, kind: Priority) -> bool:
-        may = self._has_slot(kind) and self._is_open(kind) and self._is_eligible(newcomer.target, newcomer.priority)
+    def starts_at_once(self, ticket: Ticket, target: str, now: float) -> bool:
+        """Would it, at this target? It waits elsewhere, or nowhere yet."""
+        kind = self._kind(ticket, now)
+        may = self._has_slot(kind, called_back=ticket.called_back) and self._is_open(kind) and self._is_eligible(
+            target, ticket.priority, ticket.called_back)
         return may and self._choose() is None  # (7)
 
     def _choose_victim(self, newcomer: Priority) -> Place | None:
@@ -252,6 +262,11 @@ class Admission:
     @property
     def queued_total(self) -> int:
         return sum(self._queued)
+
+    @property
+    def has_room(self) -> bool:
+        """May one more wait, without taking a place from anybody?"""
+        return self.queued_total < self.limits.max_queued
 
     def running_on(self, target: str) -> int:
         return self._running_on.get(target, 0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from control.states import HAS_PROCESS, Phase, Priority, is_fresh
 from gateway import waiting
-from gateway.requests import Refusal
+from gateway.refusal import Refusal
 
 if TYPE_CHECKING:
     from control.table import ControlWords, RowControl
@@ -42,7 +42,7 @@ class Availability:
 
     def why_not(self, slug: str, now: float) -> Refusal | None:
         """Why a request for this model is hopeless now, or None."""
-        row, control = self.d.effects.read_row(slug), self.d.effects.read_control()
+        row, control = self.d.effects.read_row(slug), self.d.effects.control_of_turn()
         if row is None:
             return None
         if row.phase in UNAVAILABLE:
@@ -82,11 +82,11 @@ class Availability:
 
     def closed_bits(self, now: float) -> int:
         """One bit for each class that starts nothing now (3). Never HIGH."""
-        return closed_bits(self.d.effects.read_control(), now)
+        return closed_bits(self.d.effects.control_of_turn(), now)
 
     def why_closed(self, slug: str, priority: Priority, now: float) -> Refusal | None:
         """Why new work of this class is not begun, or None."""
-        control = self.d.effects.read_control()
+        control = self.d.effects.control_of_turn()
         if not closed_bits(control, now) >> priority & 1:
             return None
         return Refusal(

@@ -6,28 +6,43 @@ Guarantees: those of `exchange`; time passes for the client only inside its call
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import zmq
 
 from gateway import protocol
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
 from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
-from gateway.protocol import Accepted, Done, ModelInfo, OrderDone, Progress, Result, Started, StatsInfo, Tokens
+from gateway.protocol import (
+    Accepted,
+    CallerInfo,
+    Done,
+    ModelInfo,
+    OrderDone,
+    Progress,
+    Result,
+    RouteInfo,
+    Started,
+    StatsInfo,
+    Tokens,
+)
+from gateway.tasks import CONCURRENCY, PATIENCE_S, OnProgress, Outcome, submit_many_blocking, with_defaults
 
 
 class BlockingClient:
     """The same for programs without asyncio, in one thread: `with BlockingClient(endpoint) as client: ...`"""
 
-    def __init__(self, endpoint: str, submit_max_bytes: int = protocol.BODY_MAX_BYTES) -> None:
+    def __init__(self, endpoint: str, submit_max_bytes: int = protocol.BODY_MAX_BYTES, *, key: str = "") -> None:
+        """`key`: the API key for all that is asked without a key of its own."""
         self.endpoint = endpoint
+        self._hello = protocol.Hello(batch=True, key=key)
         self.submit_max_bytes = submit_max_bytes  # the gateway cuts a client that sends more than its own limit
         self.exchange = self._new_exchange()
         self._ids = map(str, itertools.count(1))
         self._socket: zmq.Socket | None = None
 
     def _new_exchange(self) -> Exchange:
-        return Exchange(self.endpoint, time.monotonic(), self.submit_max_bytes)
+        return Exchange(self.endpoint, time.monotonic(), self.submit_max_bytes, self._hello)
 
     @property
     def epoch(self) -> int:
@@ -42,7 +57,7 @@ class BlockingClient:
             if time.monotonic() > give_up_at:
                 self.close()
                 raise self.exchange.unavailable(CONNECT_WITHIN_S)
-            self._turn()
+            self.turn(TICK_EVERY_S)
 
     def close(self) -> None:
         if self._socket is not None:
@@ -60,6 +75,13 @@ class BlockingClient:
         """Fields of `protocol.Submit` but id. Leaving the iterator early cancels. Raises: GatewayError."""
         return self._events(protocol.Submit(next(self._ids), **fields))
 
+    def submit_many(self, items: Iterable[dict | str], *, concurrency: int = CONCURRENCY,
+                    patience_s: float = PATIENCE_S, on_progress: OnProgress | None = None,
+                    **common: object) -> list[Outcome]:
+        """As `GatewayClient.submit_many`. Whatever ends it early (Ctrl-C) cancels what is on its way."""
+        return submit_many_blocking(self, with_defaults(items, common), concurrency=concurrency,
+                                    patience_s=patience_s, on_progress=on_progress)
+
     def ask_load(self, model: str, keep_alive_s: float | None = None) -> Iterator[Progress | Result]:
         """Load without asking: Progress events, then one Result that holds a ModelInfo. Leaving does not unload."""
         return self._events(protocol.LoadModel(next(self._ids), model, keep_alive_s))
@@ -67,31 +89,62 @@ class BlockingClient:
     def load(self, model: str, keep_alive_s: float | None = None) -> ModelInfo:
         return protocol.decode_model(self._result(protocol.LoadModel(next(self._ids), model, keep_alive_s)))
 
-    def unload(self, model: str) -> OrderDone:
+    def unload(self, model: str, key: str = "") -> OrderDone:
         """As soon as it is idle and nobody waits for it. Raises: GatewayError `invalid_request` if it is pinned."""
-        return self._order(protocol.Unload(next(self._ids), model))
+        return self._order(protocol.Unload(next(self._ids), model, key))
 
-    def evict(self, model: str) -> OrderDone:
+    def evict(self, model: str, key: str = "") -> OrderDone:
         """Now, or not at all. Raises: GatewayError `model_busy`."""
-        return self._order(protocol.Evict(next(self._ids), model))
+        return self._order(protocol.Evict(next(self._ids), model, key))
 
-    def pin(self, model: str) -> OrderDone:
-        return self._order(protocol.Pin(next(self._ids), model))
+    def pin(self, model: str, key: str = "") -> OrderDone:
+        return self._order(protocol.Pin(next(self._ids), model, key))
 
-    def unpin(self, model: str) -> OrderDone:
-        return self._order(protocol.Unpin(next(self._ids), model))
+    def unpin(self, model: str, key: str = "") -> OrderDone:
+        return self._order(protocol.Unpin(next(self._ids), model, key))
 
     def _order(self, order: protocol.Order) -> OrderDone:
         return protocol.decode_order(self._result(order))
 
-    def list_models(self) -> list[ModelInfo]:
-        return protocol.decode_models(self._result(protocol.ListModels(next(self._ids))))
+    def list_models(self, key: str = "") -> list[ModelInfo]:
+        return protocol.decode_models(self._result(protocol.ListModels(next(self._ids), key)))
 
-    def show(self, model: str) -> ModelInfo:
-        return protocol.decode_model(self._result(protocol.Show(next(self._ids), model)))
+    def show(self, model: str, key: str = "") -> ModelInfo:
+        return protocol.decode_model(self._result(protocol.Show(next(self._ids), model, key)))
+
+    def route(self, **fields: object) -> RouteInfo:
+        """Who would answer this (fields of `protocol.Submit` but id), and why. Nobody is asked."""
+        return protocol.decode_route(self._result(protocol.Route(next(self._ids), **fields)))
+
+    def whoami(self, key: str = "") -> CallerInfo:
+        return protocol.decode_caller(self._result(protocol.WhoAmI(next(self._ids), key)))
 
     def stats(self) -> StatsInfo:
         return protocol.decode_stats(self._result(protocol.Stats(next(self._ids))))
+
+    # -- many at a time, in the caller's own loop ----------------------------------------------------------------
+
+    def ask(self, **fields: object) -> tuple[str, Inbox]:
+        """Submit (fields of `protocol.Submit` but id); what comes lies in the inbox after a `turn`. Whoever stops
+        before the end must `leave`. Raises: GatewayError.
+        """
+        inbox, question = Inbox(), protocol.Submit(next(self._ids), **fields)
+        self.exchange.ask(question, inbox, time.monotonic())
+        return question.id, inbox
+
+    def leave(self, request_id: str) -> None:
+        """Nobody reads this answer any more: it is cancelled unless it has ended."""
+        self.exchange.leave(request_id)
+        if self._socket is not None:
+            pump(self._socket, self.exchange)
+
+    def turn(self, within_s: float) -> None:
+        """Wait so long at most until something can be sent or received, and do so. Raises: GatewayError."""
+        if self._socket is None:
+            raise GatewayError("gateway_unavailable", f"the client of {self.endpoint} is not started; call start()")
+        self._socket.poll(within_s * 1000, zmq.POLLIN | (zmq.POLLOUT if self.exchange.outbox else 0))
+        pump(self._socket, self.exchange)
+        self.exchange.on_tick(time.monotonic())
 
     def _result(self, question: Question) -> bytes:
         return deque(self._events(question), maxlen=1).pop().value
@@ -106,16 +159,6 @@ class BlockingClient:
                 elif inbox.ended:
                     return
                 else:
-                    self._turn()
+                    self.turn(TICK_EVERY_S)
         finally:
-            self.exchange.leave(question.id)
-            if self._socket is not None:
-                pump(self._socket, self.exchange)
-
-    def _turn(self) -> None:
-        """Wait at most TICK_EVERY_S until something can be sent or received, and do so."""
-        if self._socket is None:
-            raise GatewayError("gateway_unavailable", f"the client of {self.endpoint} is not started; call start()")
-        self._socket.poll(TICK_EVERY_S * 1000, zmq.POLLIN | (zmq.POLLOUT if self.exchange.outbox else 0))
-        pump(self._socket, self.exchange)
-        self.exchange.on_tick(time.monotonic())
+            self.leave(question.id)

@@ -8,7 +8,7 @@ has `add_reader` will do, uvloop too. Refused: use of one client object from two
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import zmq
 
@@ -16,9 +16,22 @@ from gateway import protocol
 from gateway.blocking_client import BlockingClient
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
 from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
-from gateway.protocol import Accepted, Done, ModelInfo, OrderDone, Progress, Result, Started, StatsInfo, Tokens
+from gateway.protocol import (
+    Accepted,
+    CallerInfo,
+    Done,
+    ModelInfo,
+    OrderDone,
+    Progress,
+    Result,
+    RouteInfo,
+    Started,
+    StatsInfo,
+    Tokens,
+)
+from gateway.tasks import CONCURRENCY, PATIENCE_S, OnProgress, Outcome, Tally, submit_many, with_defaults
 
-__all__ = ["CONNECT_WITHIN_S", "Answer", "BlockingClient", "GatewayClient", "GatewayError"]
+__all__ = ["CONNECT_WITHIN_S", "Answer", "BlockingClient", "GatewayClient", "GatewayError", "Outcome", "Tally"]
 
 
 class Answer(Inbox):
@@ -68,9 +81,12 @@ class Answer(Inbox):
 class GatewayClient:
     """`async with GatewayClient(endpoint) as client: async for event in client.generate(prompt=...): ...`"""
 
-    def __init__(self, endpoint: str, submit_max_bytes: int = protocol.BODY_MAX_BYTES) -> None:
+    def __init__(self, endpoint: str, submit_max_bytes: int = protocol.BODY_MAX_BYTES, *, key: str = "",
+                 secret: str = "") -> None:
+        """`key`: the API key for all that is asked without a key of its own; `secret` is for our own http alone."""
         self.endpoint = endpoint
         self.submit_max_bytes = submit_max_bytes  # the gateway cuts a client that sends more than its own limit
+        self._hello = protocol.Hello(batch=True, key=key, secret=secret)
         self.exchange = self._new_exchange()
         self._ids = map(str, itertools.count(1))
         self._socket: zmq.Socket | None = None
@@ -80,7 +96,7 @@ class GatewayClient:
         self._welcomed = asyncio.Event()
 
     def _new_exchange(self) -> Exchange:
-        return Exchange(self.endpoint, time.monotonic(), self.submit_max_bytes)
+        return Exchange(self.endpoint, time.monotonic(), self.submit_max_bytes, self._hello)
 
     @property
     def epoch(self) -> int:
@@ -148,35 +164,54 @@ class GatewayClient:
         finally:
             answer.leave()
 
-    def ask_load(self, model: str, keep_alive_s: float | None = None) -> Answer:
+    async def submit_many(self, items: Iterable[dict | str], *, concurrency: int = CONCURRENCY,
+                          patience_s: float = PATIENCE_S, on_progress: OnProgress | None = None,
+                          **common: object) -> list[Outcome]:
+        """Ask all of them, `concurrency` at a time, in class MEDIUM; the outcomes in the order of the items.
+
+        An item is a question, or fields of `protocol.Submit` but id, which beat `common`. What is refused for want of
+        room is asked again when the gateway says, for about `patience_s`. `on_progress` hears of every end and pause.
+        Nothing is raised for an item: its outcome says what went wrong. Cancelling this cancels what is on its way.
+        """
+        return await submit_many(self, with_defaults(items, common), concurrency=concurrency, patience_s=patience_s,
+                                 on_progress=on_progress)
+
+    def ask_load(self, model: str, keep_alive_s: float | None = None, key: str = "") -> Answer:
         """Load without asking: Progress events, then one Result that holds a ModelInfo. Leaving does not unload."""
-        return self._ask(protocol.LoadModel(next(self._ids), model, keep_alive_s))
+        return self._ask(protocol.LoadModel(next(self._ids), model, keep_alive_s, key))
 
     async def load(self, model: str, keep_alive_s: float | None = None) -> ModelInfo:
         return protocol.decode_model(await self._result(self.ask_load(model, keep_alive_s)))
 
-    async def unload(self, model: str) -> OrderDone:
+    async def unload(self, model: str, key: str = "") -> OrderDone:
         """As soon as it is idle and nobody waits for it. Raises: GatewayError `invalid_request` if it is pinned."""
-        return await self._order(protocol.Unload(next(self._ids), model))
+        return await self._order(protocol.Unload(next(self._ids), model, key))
 
-    async def evict(self, model: str) -> OrderDone:
+    async def evict(self, model: str, key: str = "") -> OrderDone:
         """Now, or not at all. Raises: GatewayError `model_busy`."""
-        return await self._order(protocol.Evict(next(self._ids), model))
+        return await self._order(protocol.Evict(next(self._ids), model, key))
 
-    async def pin(self, model: str) -> OrderDone:
-        return await self._order(protocol.Pin(next(self._ids), model))
+    async def pin(self, model: str, key: str = "") -> OrderDone:
+        return await self._order(protocol.Pin(next(self._ids), model, key))
 
-    async def unpin(self, model: str) -> OrderDone:
-        return await self._order(protocol.Unpin(next(self._ids), model))
+    async def unpin(self, model: str, key: str = "") -> OrderDone:
+        return await self._order(protocol.Unpin(next(self._ids), model, key))
 
     async def _order(self, order: protocol.Order) -> OrderDone:
         return protocol.decode_order(await self._result(self._ask(order)))
 
-    async def list_models(self) -> list[ModelInfo]:
-        return protocol.decode_models(await self._result(self._ask(protocol.ListModels(next(self._ids)))))
+    async def list_models(self, key: str = "") -> list[ModelInfo]:
+        return protocol.decode_models(await self._result(self._ask(protocol.ListModels(next(self._ids), key))))
 
-    async def show(self, model: str) -> ModelInfo:
-        return protocol.decode_model(await self._result(self._ask(protocol.Show(next(self._ids), model))))
+    async def show(self, model: str, key: str = "") -> ModelInfo:
+        return protocol.decode_model(await self._result(self._ask(protocol.Show(next(self._ids), model, key))))
+
+    async def route(self, **fields: object) -> RouteInfo:
+        """Who would answer this (fields of `protocol.Submit` but id), and why. Nobody is asked."""
+        return protocol.decode_route(await self._result(self._ask(protocol.Route(next(self._ids), **fields))))
+
+    async def whoami(self, key: str = "") -> CallerInfo:
+        return protocol.decode_caller(await self._result(self._ask(protocol.WhoAmI(next(self._ids), key))))
 
     async def stats(self) -> StatsInfo:
         return protocol.decode_stats(await self._result(self._ask(protocol.Stats(next(self._ids)))))

@@ -42,6 +42,7 @@ class Counters:
         self.rejected = self.displaced = self.expired = self.retried = 0
         self.dropped_frames = 0
         self.lost_to_eviction = 0
+        self.rate_limited = 0
         self.mean_wait_ms = [0.0, 0.0, 0.0]
         self.rows = {slug: RowCounts() for slug in slugs}
 
@@ -121,8 +122,10 @@ class Publisher:
             for priority, count in zip(protocol.PRIORITIES, by_class, strict=True):
                 words[f"{name}_{priority}"] = count
         for name in ("finished", "failed", "cancelled", "rejected", "displaced", "expired", "retried",
-                     "dropped_frames", "lost_to_eviction"):
+                     "dropped_frames", "lost_to_eviction", "rate_limited"):
             words[name] = getattr(c, name)
+        words["relay_running"], words["relay_queued"] = d.admission.relayed
+        words["hops"], words["spilled"] = d.hops.hops, d.hops.spilled
         return words
 
     def _row_words(self, slug: str) -> dict[str, int]:

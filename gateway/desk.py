@@ -16,10 +16,13 @@ from control import messages
 from control.states import Phase
 from control.table import FOREVER
 from gateway import VERSION, protocol, waiting
-from gateway.requests import Refusal, find_model
+from gateway.explain import backend_infos, explain
+from gateway.refusal import Refusal
+from gateway.requests import find_model
 
 if TYPE_CHECKING:
     from control.config import ModelConfig
+    from gateway.callers import Caller
     from gateway.dispatcher import Dispatcher
 
 LOAD_WAITERS_MAX = 1000
@@ -51,19 +54,45 @@ class Desk:
 
     def on_question(self, client: bytes, question: msgspec.Struct, now: float) -> None:
         try:
+            caller = self.d.callers.identify(client, question.key, getattr(question, "caller", ""))
             match question:
                 case protocol.ListModels():
-                    self.answer(client, question.id, [self.model_info(m, now) for m in self.d.config.models])
+                    self.answer(client, question.id, [self.model_info(model, now) for model in self.d.config.models
+                                                      if caller.may_use(model)])
                 case protocol.Show():
-                    self.answer(client, question.id, self.model_info(find_model(self.d.config, question.model), now))
+                    self.answer(client, question.id, self.model_info(self._find(question.model, caller), now))
                 case protocol.Stats():
                     self.answer(client, question.id, self.stats(now))
+                case protocol.Route():
+                    self.answer(client, question.id, explain(self.d, self.d.intake.make(client, question, now), now))
+                case protocol.WhoAmI():
+                    self.answer(client, question.id, self._caller_info(caller, now))
                 case protocol.LoadModel():
+                    self._find(question.model, caller, of_operators=True)
                     self._on_load(client, question, now)
                 case _:
+                    self._find(question.model, caller, of_operators=True)
                     self.d.orders.on_order(client, question, now)
         except Refusal as refusal:
             self.d.say_error(client, question.id, refusal)
+
+    def _find(self, name: str, caller: Caller, *, of_operators: bool = False) -> ModelConfig:
+        """`of_operators`: what they may do with every model. Raises: Refusal `model_not_found`, `model_reserved`,
+        `model_not_allowed`.
+        """
+        if of_operators and caller.is_operator:
+            return find_model(self.d.config, name)
+        model = find_model(self.d.config, name, caller)
+        if (refusal := caller.why_not(model)) is not None:
+            raise refusal
+        return model
+
+    def _caller_info(self, caller: Caller, now: float) -> protocol.CallerInfo:
+        left = self.d.rate_limit.look(caller.rate_id, caller.rate, now)
+        models = [model.name for model in self.d.config.models if model.slug in (caller.models or ())]
+        models += sorted(caller.elsewhere)
+        return protocol.CallerInfo(caller.name, caller.audience, caller.max_priority.name.lower(), models, caller.rate,
+                                   self.d.config.rate_limit_window_s, left.remaining if left else 0)
 
     def answer(self, client: bytes, request_id: str, value: object) -> None:
         self.d.fanout.say(client, protocol.Result(request_id, msgspec.Raw(protocol.encode(value))))
@@ -97,6 +126,7 @@ class Desk:
             pinned=bool(row and row.pinned),
             keep_until_s=keep_until_s(row.keep_until_ns, now) if row else None,
             load_progress=waiting.load_progress(d, slug),
+            audience=model.audience,
         )
 
     def stats(self, now: float) -> protocol.StatsInfo:
@@ -112,12 +142,16 @@ class Desk:
             queued=list(d.admission.queued),
             admitted=list(c.admitted),
             **{name: getattr(c, name) for name in ("finished", "failed", "cancelled", "rejected", "displaced",
-                                                   "expired", "retried", "dropped_frames", "lost_to_eviction")},
+                                                   "expired", "retried", "dropped_frames", "lost_to_eviction",
+                                                   "rate_limited")},
             max_running=d.config.max_running,
             max_queued=d.config.max_queued,
             oldest_wait_ms=[0.0 if t is None else (now - t) * 1000 for t in oldest],
             mean_wait_ms=list(c.mean_wait_ms),
-            service_rate_per_s=d.rate.per_second(now),
+            service_rate_per_s=d.admission.mlx.rate.per_second(now),
+            hops=d.hops.hops,
+            spilled=d.hops.spilled,
+            backends=backend_infos(d),
         )
 
     # -- loading without asking ------------------------------------------------------------------------------

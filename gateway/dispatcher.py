@@ -23,14 +23,19 @@ from control import messages
 from control.config import Config
 from control.table import ControlWords, RowControl, RowWorker
 from gateway import protocol, waiting
-from gateway.admission import Admission, Limits, QueuedDisplacing, QueueFull
 from gateway.availability import Availability
+from gateway.callers import Callers
 from gateway.counters import Counters
 from gateway.desk import Desk
 from gateway.fanout import Fanout, Lost
 from gateway.gate import Gates
+from gateway.hops import Hops
+from gateway.intake import Intake
 from gateway.orders import Orders
-from gateway.requests import Refusal, Request, make_request
+from gateway.pools import Pools
+from gateway.rate_limit import RateLimit
+from gateway.refusal import Refusal
+from gateway.requests import Request, remote_of
 from gateway.second_key import SecondKey
 from gateway.worker_side import WorkerSide
 from workers import protocol as jobs
@@ -51,6 +56,9 @@ class Effects(Protocol):
 
     def read_control(self) -> ControlWords | None: ...
 
+    def control_of_turn(self) -> ControlWords | None:
+        """The same as it was when this turn first asked: for what is decided for each request."""
+
     def read_reason(self, slug: str) -> str:
         """What the table says of why the row is as it is; "" if it says nothing."""
 
@@ -60,7 +68,7 @@ class Effects(Protocol):
 
 class Dispatcher:
     def __init__(self, config: Config, epoch: int, fanout: Fanout, effects: Effects,
-                 draw_seed: Callable[[], int]) -> None:
+                 draw_seed: Callable[[], int], secret: str = "") -> None:
         self.config = config
         self.epoch = epoch
         self.boot_id = 0
@@ -68,84 +76,27 @@ class Dispatcher:
         self.effects = effects
         self.draw_seed = draw_seed
         self.gates = Gates(epoch)
-        self.admission = Admission(Limits(config.max_running, config.max_queued, config.reserved_high,
-                                          config.aging_s, config.queue_deadline_s))
-        self.rate = self.admission.rate
-        self.counters = Counters(epoch, [m.slug for m in config.models])
+        self.admission = Pools(config)
+        self.callers = Callers(config, secret)
+        self.rate_limit = RateLimit(config.rate_limit_window_s)
+        self.counters = Counters(epoch, [*(m.slug for m in config.models), *config.relays.values()])
         self.availability = Availability(self)
         self.desk = Desk(self)
         self.orders = Orders(self)
         self.second_key = SecondKey(self)
         self.worker_side = WorkerSide(self)
+        self.hops = Hops(self)
+        self.intake = Intake(self)
+        self.on_client = self.intake.on_client
         self.requests: dict[int, Request] = {}
         self.by_id: dict[tuple[bytes, str], Request] = {}
         self.opened_at: dict[str, float] = {}  # since when each open gate is open
-        self._numbers = 0
 
     def switch_key_off(self) -> None:
         """For a bench alone: fences mean nothing any more, and evictions cost answers."""
         self.second_key.is_off = self.gates.ignores_fences = True
 
     # -- clients ---------------------------------------------------------------------------------------------
-
-    def on_client(self, client: bytes, frame: bytes, now: float) -> None:
-        try:
-            message = protocol.decode_from_client(frame)
-        except messages.MALFORMED as problem:
-            self.counters.dropped_frames += 1
-            self.say_error(client, read_id(frame), Refusal("invalid_request", str(problem)))
-            return
-        match message:
-            case protocol.Submit():
-                self.on_submit(client, message, now)
-            case protocol.Cancel():
-                request = self.by_id.get((client, message.id))
-                if request is not None:
-                    self.cancel(request, now)
-            case protocol.Hello():
-                self.fanout.open(client, batch=message.batch)
-                self.fanout.say(client, self.desk.welcome())
-            case _:
-                self.desk.on_question(client, message, now)
-
-    def on_submit(self, client: bytes, submit: protocol.Submit, now: float) -> None:
-        try:
-            if (client, submit.id) in self.by_id:
-                raise Refusal("duplicate_id", f"id: {submit.id!r} is already in use by a request of this client")
-            self._numbers += 1
-            request = make_request(submit, client, self.config, number=self._numbers, now=now,
-                                   draw_seed=self.draw_seed)
-            self._refuse_if_unavailable(request, now)
-            self.pump(now)  # who waits and may run does so before the newcomer is measured against the queue limit
-            self._admit(request, now)
-        except Refusal as refusal:
-            self.counters.rejected += 1
-            self.say_error(client, submit.id, refusal)
-
-    def _refuse_if_unavailable(self, request: Request, now: float) -> None:
-        slug, there = request.model.slug, self.availability
-        refusal = there.why_not(slug, now) or there.why_closed(slug, request.ticket.priority, now)
-        if refusal is not None:
-            raise refusal
-
-    def _admit(self, request: Request, now: float) -> None:
-        outcome = self.admission.submit(request.ticket, now)
-        if isinstance(outcome, QueueFull):
-            limits = self.admission.limits
-            raise Refusal("queue_full", f"{limits.max_running} run and {limits.max_queued} wait; these are the limits",
-                          waiting.retry_after_s(self, request.ticket.target, now))
-        self.requests[request.ticket.id] = self.by_id[request.client, request.id] = request
-        self.counters.admitted[request.ticket.priority] += 1
-        if isinstance(outcome, QueuedDisplacing):
-            self.counters.displaced += 1
-            victim = self.requests[outcome.victim.id]
-            self.end_in_error(victim, now, "displaced", "a request of a higher class took this place in the queue",
-                              waiting.retry_after_s(self, victim.ticket.target, now))
-        self.fanout.say(request.client, protocol.Accepted(
-            request.id, self.epoch, request.model.name, request.ticket.priority.name.lower(), outcome.position))
-        if request.ticket.target not in self.opened_at:
-            self.effects.to_control(messages.Want(messages.VERSION, request.ticket.target))
-        self.pump(now)
 
     def cancel(self, request: Request, now: float) -> None:
         """The caller no longer wants the answer."""
@@ -201,9 +152,11 @@ class Dispatcher:
     def _dispatch(self, request: Request, now: float) -> bool:
         worker = self.gates.by_slug[request.ticket.target]
         request.attempt += 1
+        if request.is_relayed:  # first: a client that loses us must know that it may have been begun
+            self.fanout.say_now(request.client, protocol.Progress(request.id, 0, protocol.HANDED_ON, 1.0), now)
         sent = self.effects.to_worker(worker.identity, jobs.Job(
             jobs.VERSION, self.epoch, worker.incarnation, request.ticket.id, request.attempt, request.messages,
-            request.prompt, request.tokens, request.sampling, request.max_tokens, request.stop))
+            request.prompt, request.tokens, request.sampling, request.max_tokens, request.stop, remote_of(request)))
         if not sent:
             request.attempt -= 1
             return False
@@ -212,11 +165,16 @@ class Dispatcher:
         self.counters.on_dispatch(request, now)
         return True
 
+    def want(self, target: str) -> None:
+        """Somebody waits for it; control is told if that is a model that is not there."""
+        if target not in self.opened_at and target not in self.admission.relays:
+            self.effects.to_control(messages.Want(messages.VERSION, target))
+
     def requeue(self, request: Request, now: float) -> None:
         request.worker, request.accepted = b"", False
         self.counters.on_not_started(request)
         self.admission.requeue(request.ticket, now)
-        self.effects.to_control(messages.Want(messages.VERSION, request.ticket.target))
+        self.want(request.ticket.target)
         self.second_key.on_job_left(request.ticket.target)
 
     # -- control and time ------------------------------------------------------------------------------------
@@ -237,14 +195,9 @@ class Dispatcher:
             self.counters.expired += 1
             self.end_in_error(self.requests[ticket.id], now, "queue_deadline",
                               f"not started within {self.config.queue_deadline_s:g} s", 1.0)
-        waiters = [r for r in self.requests.values() if not r.worker]
-        refusals = {slug: self.availability.why_not(slug, now) for slug in {r.ticket.target for r in waiters}}
-        for request in waiters:
-            refusal = refusals[request.ticket.target]
-            if refusal is not None:
-                self.admission.cancel(request.ticket.id)
-                self.end_in_error(request, now, refusal.code, refusal.message, refusal.retry_after_s)
-            elif now - max(request.told_at, request.ticket.arrived) >= waiting.PROGRESS_EVERY_S:
+        self.hops.reconsider(now)
+        for request in self.requests.values():
+            if not request.worker and now - max(request.told_at, request.ticket.arrived) >= waiting.PROGRESS_EVERY_S:
                 request.told_at = now
                 ticket = request.ticket
                 self.fanout.say(request.client, waiting.make_progress(
@@ -261,9 +214,11 @@ class Dispatcher:
 
     # -- ends ------------------------------------------------------------------------------------------------
 
-    def say_error(self, client: bytes, request_id: str, refusal: Refusal) -> None:
+    def say_error(self, client: bytes, request_id: str, refusal: Refusal,
+                  rate: protocol.RateInfo | None = None) -> None:
         """To somebody who has no request here."""
-        self.fanout.say(client, waiting.make_error(request_id, refusal.code, refusal.message, refusal.retry_after_s))
+        self.fanout.say(client, waiting.make_error(request_id, refusal.code, refusal.message, refusal.retry_after_s,
+                                                   rate))
 
     def end(self, request: Request, event: protocol.Done | protocol.Error, now: float) -> None:
         """The only place that ends a request (1)."""
@@ -285,15 +240,3 @@ class Dispatcher:
                               "request was given up", 1.0)
             return
         self.end(request, waiting.make_done(request, None, now), now)
-
-
-def read_id(frame: bytes) -> str:
-    """The id of a frame that is otherwise wrong, so that its sender can tell which one; "" if there is none."""
-    try:
-        return msgspec.msgpack.decode(frame, type=_OnlyId).id
-    except messages.MALFORMED:
-        return ""
-
-
-class _OnlyId(msgspec.Struct):
-    id: str = ""

@@ -10,11 +10,12 @@ Guarantees
 1. Each request ends exactly once: by `Done`, `Result` or `GatewayError`. What comes later for its id is dropped.
 2. When a new gateway is noticed, requests that it has not accepted are submitted again under the same id if no token
    was seen; those with tokens end with `gateway_unavailable`, since this client cannot continue an answer, and so do
-   orders, which may have been carried out: a model would be evicted twice.
+   orders, which may have been carried out: a model would be evicted twice. Those handed to another server end so too,
+   without a time to ask again: what it did may have had effects, so only the caller knows whether to.
    A request may therefore see `Accepted` twice. The answer to a copy too many (`duplicate_id`) is dropped.
 3. A request that left early is cancelled, also when its `Accepted` comes after that.
 4. Waiting is bounded: ACCEPTED_WITHIN_S for the first answer, SILENCE_MAX_S for a gateway that says nothing at all.
-   Loads and orders have limits of the gateway's own.
+   Loads and orders have limits of the gateway's own. What waits unread is bounded as well (`Inbox`).
 5. After `give_up` nothing is outstanding and nothing is taken on: a client that is about to go has its last word.
 
 Refused: continuing an answer in another gateway epoch, and a request too large for one frame.
@@ -26,8 +27,9 @@ from collections import deque
 
 import msgspec
 
+from control.states import LOCAL
 from gateway import protocol
-from gateway.protocol import Accepted, Done, Error, Progress, Result, Started, Tokens, Welcome
+from gateway.protocol import HANDED_ON, Accepted, Done, Error, Note, Progress, Result, Started, Tokens, Welcome
 
 HELLO_EVERY_S = 1.0
 ACCEPTED_WITHIN_S = 15.0
@@ -36,21 +38,25 @@ RETRY_AFTER_RESTART_S = 3.0  # a gateway that died is back within that
 OUTSTANDING_MAX = 10_000  # requests
 OUTBOX_MAX_FRAMES = 20_000
 UNREAD_MAX_CHARS = 1024 * 1024  # of one request; its reader is then too slow and the request is cancelled
+UNREAD_FOR_NOTES = UNREAD_MAX_CHARS // 2  # with more unread notes are dropped, so that the answer has room
 EVENT_COST_CHARS = 64  # what an event counts besides its tokens
 TOKEN_COST_CHARS = 8
 
-HELLO = protocol.encode(protocol.Hello(batch=True))
+HELLO = protocol.Hello(batch=True)
 Patient = protocol.LoadModel | protocol.Order  # answered late by their nature; only silence ends the wait for them
-Question = protocol.Submit | protocol.ListModels | protocol.Show | protocol.Stats | Patient
-Answered = Accepted | Progress | Started | Tokens | Done | Result
+Question = (protocol.Submit | protocol.Route | protocol.ListModels | protocol.Show | protocol.Stats | protocol.WhoAmI
+            | Patient)
+Answered = Accepted | Progress | Started | Note | Tokens | Done | Result
 decode_frame = msgspec.msgpack.Decoder(protocol.Event | list[protocol.Event]).decode
 
 
 class GatewayError(Exception):
     """A request ended in an error. `code` is a key of `protocol.ERRORS`; `retry_after_s` 0 means: not known."""
 
-    def __init__(self, code: str, message: str, retry_after_s: float = 0.0, status: int = 0) -> None:
+    def __init__(self, code: str, message: str, retry_after_s: float = 0.0, status: int = 0,
+                 rate: protocol.RateInfo | None = None) -> None:
         super().__init__(f"{code}: {message}")
+        self.rate = rate  # of this caller, if there is a limit and the request was counted against it
         self.code = code
         self.message = message
         self.retry_after_s = retry_after_s
@@ -60,7 +66,14 @@ class GatewayError(Exception):
 def cost_chars(event: Answered | GatewayError) -> int:
     if isinstance(event, Tokens):
         return EVENT_COST_CHARS + len(event.text) + TOKEN_COST_CHARS * len(event.ids)
-    return EVENT_COST_CHARS
+    return EVENT_COST_CHARS + (len(event.text) if isinstance(event, Note) else 0)
+
+
+def goes_elsewhere(event: object) -> bool:
+    """Another server is given the request, or has begun it; that may have effects there."""
+    if isinstance(event, Started):
+        return event.route.rpartition(">")[2] not in LOCAL
+    return isinstance(event, Progress) and event.reason == HANDED_ON
 
 
 class Inbox:
@@ -72,10 +85,15 @@ class Inbox:
         self._unread_chars = 0
 
     def put(self, event: Answered | GatewayError) -> bool:
-        """False: the event was not kept, since the reader is too slow. Errors are always kept."""
-        if self._unread_chars + cost_chars(event) > UNREAD_MAX_CHARS and isinstance(event, Tokens):
+        """False: a part of the answer was not kept, since the reader is too slow. Notes are no part of it, and are
+        dropped without a word. Errors are always kept.
+        """
+        unread_chars = self._unread_chars + cost_chars(event)
+        if isinstance(event, Note) and unread_chars > UNREAD_FOR_NOTES:
+            return True
+        if isinstance(event, Tokens) and unread_chars > UNREAD_MAX_CHARS:
             return False
-        self._unread_chars += cost_chars(event)
+        self._unread_chars = unread_chars
         self.events.append(event)
         self.ended = isinstance(event, Done | Result | GatewayError)
         self.wake()
@@ -98,7 +116,7 @@ class Inbox:
 class Outstanding:
     """One request between its submit and its end."""
 
-    __slots__ = ("accepted", "has_tokens", "inbox", "question", "resubmitted", "since")
+    __slots__ = ("accepted", "has_tokens", "is_relayed", "inbox", "question", "resubmitted", "since")
 
     def __init__(self, question: Question, inbox: Inbox, now: float) -> None:
         self.question = question
@@ -106,11 +124,15 @@ class Outstanding:
         self.since = now
         self.accepted = False  # by the gateway that is known now
         self.has_tokens = False
+        self.is_relayed = False  # another server was given it, which may have had effects
         self.resubmitted = False
 
 
 def why_not_again(request: Outstanding) -> str:
     """What its caller hears if it must not be asked of another gateway; "" if it may be (2)."""
+    if request.is_relayed:
+        return ("the gateway restarted after another server had begun this request, or was given it; "
+                "ask again if it may be done twice")
     if request.has_tokens:
         return "the gateway restarted in mid-answer; ask again"
     if isinstance(request.question, protocol.Order):
@@ -119,12 +141,14 @@ def why_not_again(request: Outstanding) -> str:
 
 
 class Exchange:
-    def __init__(self, endpoint: str, now: float, submit_max_bytes: int = protocol.BODY_MAX_BYTES) -> None:
+    def __init__(self, endpoint: str, now: float, submit_max_bytes: int = protocol.BODY_MAX_BYTES,
+                 hello: protocol.Hello = HELLO) -> None:
         self.endpoint = endpoint
         self.submit_max_bytes = submit_max_bytes
         self.epoch = 0  # 0: no gateway has answered yet
         self.version = ""
-        self.outbox: deque[bytes] = deque([HELLO])
+        self._hello, self._key = protocol.encode(hello), hello.key
+        self.outbox: deque[bytes] = deque([self._hello])
         self.dropped_frames = 0
         self._given_up: tuple[str, str, float] | None = None
         self._outstanding: dict[str, Outstanding] = {}
@@ -145,6 +169,8 @@ class Exchange:
         if len(self._outstanding) >= OUTSTANDING_MAX or len(self.outbox) >= OUTBOX_MAX_FRAMES:
             raise GatewayError("queue_full", f"this client has {len(self._outstanding)} requests outstanding already; "
                                f"the limit is {OUTSTANDING_MAX}", RETRY_AFTER_RESTART_S)
+        if self._key and not question.key:  # a gateway that is new to us may read this before our hello
+            question = msgspec.structs.replace(question, key=self._key)
         frame = protocol.encode(question)
         if len(frame) > self.submit_max_bytes:
             raise GatewayError("body_too_large", f"the request has {len(frame)} bytes; the limit is "
@@ -172,7 +198,10 @@ class Exchange:
         self.outbox.append(protocol.encode(protocol.Cancel(request_id)))
 
     def _end(self, request_id: str, error: GatewayError) -> None:
-        self._outstanding.pop(request_id).inbox.put(error)
+        request = self._outstanding.pop(request_id)
+        if request.is_relayed and error.code == "gateway_unavailable":
+            error.retry_after_s = 0.0  # (2)
+        request.inbox.put(error)
 
     # -- the gateway's side -----------------------------------------------------------------------------------
 
@@ -226,7 +255,9 @@ class Exchange:
             if event.code == "duplicate_id" and request.resubmitted:
                 request.accepted = True
                 return
-            self._end(event.id, GatewayError(event.code, event.message, event.retry_after_s, event.status))
+            if event.code == "gateway_unavailable":
+                self._say_hello(now)  # it may be new and not know who asks
+            self._end(event.id, GatewayError(event.code, event.message, event.retry_after_s, event.status, event.rate))
             return
         elif request.resubmitted and not request.accepted and isinstance(request.question, protocol.Submit):
             return  # a late word of the gateway that is gone: the new one says Accepted first
@@ -234,6 +265,7 @@ class Exchange:
             request.has_tokens = True
         else:
             request.accepted = True
+            request.is_relayed |= goes_elsewhere(event)  # also if it was given to another since
         if not request.inbox.put(event):
             self._end(event.id, GatewayError("slow_reader", f"{UNREAD_MAX_CHARS} characters of the answer wait unread"))
             self._cancel(event.id)
@@ -260,5 +292,5 @@ class Exchange:
 
     def _say_hello(self, now: float) -> None:
         self._hello_at = now
-        if not self.outbox or self.outbox[0] != HELLO:
-            self.outbox.appendleft(HELLO)
+        if not self.outbox or self.outbox[0] != self._hello:
+            self.outbox.appendleft(self._hello)

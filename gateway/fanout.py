@@ -65,6 +65,13 @@ class Fanout:
         self._links.setdefault(identity, Link()).events.append(event)
         self._dirty.add(identity)
 
+    def say_now(self, identity: bytes, event: msgspec.Struct, now: float) -> None:
+        """Before anything else is sent to anybody, if it can be delivered. Who is lost is found by the next `flush`."""
+        self.say(identity, event)
+        link = self._links[identity]
+        if link.lost is None and now >= link.retry_at:
+            self._flush_link(identity, link, now)
+
     def close(self, identity: bytes) -> None:
         self._links.pop(identity, None)
         self._dirty.discard(identity)

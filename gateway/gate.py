@@ -41,6 +41,7 @@ class WorkerSeen:
     load_ms: int
     epoch_known: int
     heard_at: float
+    models: list[str] | None = None  # what a relay's server has
     evictions: int = 0  # these two: of its row when it was first heard
     fence: int = 0
     suspect: bool = False  # owes an ACCEPT; cleared by the next frame that proves it reads its jobs
@@ -83,6 +84,7 @@ class Gates:
             hello.load_ms,
             hello.epoch_known,
             now,
+            hello.models,
         )
         first = known if known is not None and replaced is None else None
         worker.evictions = first.evictions if first else row.evictions if row else 0

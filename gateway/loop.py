@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
 import zmq
@@ -16,7 +17,7 @@ import zmq
 from control import messages
 from control.config import Config
 from control.failpoints import DIRECTORY, failpoint
-from control.home import Home
+from control.home import Home, read_http_secret
 from control.sockets import open_dealer, open_router
 from control.table import (
     ControlWords,
@@ -31,6 +32,7 @@ from control.table import (
 from gateway.counters import Publisher
 from gateway.dispatcher import Dispatcher
 from gateway.fanout import Fanout, Sent
+from gateway.key_file import KeyFile, key_path
 from workers import protocol as jobs
 
 TICK_S = 0.05
@@ -62,10 +64,14 @@ class Loop:
         self.stopping = False
         self.fanout = Fanout(self._send_client)
         self._take_table(table)
-        self.dispatcher = Dispatcher(config, next_epoch(table), self.fanout, self, lambda: secrets.randbits(63))
+        self.dispatcher = Dispatcher(config, next_epoch(table), self.fanout, self, lambda: secrets.randbits(63),
+                                     read_http_secret(home))
+        self._key_file = KeyFile(key_path(home), note)
+        self.dispatcher.callers.set_keys(self._key_file.keys)
         self._publisher = self._make_publisher()
         self._control_heard = 0  # the epoch of the control process that told us about the rows
         self._greet_at = 0.0
+        self._control_of_turn: ControlWords | None | Literal[False] = False  # not read in this turn
         self._woken: dict[tuple[type, str], float] = {}  # when control was last woken for what
 
     # -- the table -------------------------------------------------------------------------------------------
@@ -158,12 +164,15 @@ class Loop:
                 self.dispatcher.admission.extend_deadlines(now - last)
                 self._note("clock_gap", seconds=round(now - last, 1))
             last = now
+            self._control_of_turn = False
             self.dispatcher.start_turn(now)
             self._read(ready, now)
             if now >= next_tick:
                 next_tick = now + TICK_S
                 self._follow_table()
                 self._greet_control(now)
+                if self._key_file.changed(now):
+                    self.dispatcher.callers.set_keys(self._key_file.keys)
                 self.dispatcher.on_tick(now)
             self.dispatcher.pump(now)
             for identity, how in self.fanout.flush(now):
@@ -221,6 +230,11 @@ class Loop:
 
     def read_control(self) -> ControlWords | None:
         return self._table.read(ControlWords)
+
+    def control_of_turn(self) -> ControlWords | None:
+        if self._control_of_turn is False:
+            self._control_of_turn = self.read_control()
+        return self._control_of_turn
 
     def close(self) -> None:
         """Everybody who waits gets an error, and time to read it.

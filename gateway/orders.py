@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from control import messages
 from gateway import protocol
-from gateway.requests import Refusal, find_model
+from gateway.refusal import Refusal
+from gateway.requests import find_model
 
 if TYPE_CHECKING:
     from gateway.dispatcher import Dispatcher

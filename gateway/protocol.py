@@ -1,14 +1,17 @@
-"""The client protocol on `clients.ipc`. The closed list of errors (`gateway/error_codes.py`) and the values that
-results carry (`gateway/protocol_info.py`) are handed on from here, so that this is the one module clients need.
+"""The client protocol on `clients.ipc`. The closed list of errors (`gateway/error_codes.py`) and the events
+(`gateway/protocol_events.py`) and the values that results carry (`gateway/protocol_info.py`) are handed on from here,
+so that this is the one module clients need.
 
 Wire: a DEALER sends one frame per message, a MessagePack map with a `type`; any MessagePack library will do. The
 gateway answers with one frame per event, a map with a `type`; a client whose hello said `batch: true` gets each
 frame as an *array* of such maps instead (everything that one turn of the gateway's loop had for it).
 
-    client  -> hello                 optional; answered by welcome (and again when this gateway is new to the client)
-    client  -> submit                answered by accepted or error; then progress*, started, tokens*, one done | error
+    client  -> hello                 optional, unless keys are needed; answered by welcome (and again when this gateway
+                                     is new to the client)
+    client  -> submit                answered by accepted or error; then progress*, started, (note | tokens)*, and one
+                                     done | error
     client  -> cancel                the request ends with done(finish_reason="cancelled") unless it ended before
-    client  -> list | show | stats              answered by result or error
+    client  -> list | show | stats | route | whoami   answered by result or error
     client  -> load                             answered by progress*, then result or error
     client  -> unload | evict | pin | unpin     orders, carried out by control; answered by result or error
 
@@ -20,19 +23,41 @@ from typing import Annotated, Literal
 import msgspec
 
 from gateway.error_codes import ERRORS, ErrorCode
-from gateway.protocol_info import ModelInfo, OrderDone, StatsInfo
+from gateway.protocol_events import (
+    HANDED_ON,
+    TERMINAL,
+    Accepted,
+    Done,
+    Error,
+    Event,
+    Note,
+    Progress,
+    RateInfo,
+    Result,
+    Started,
+    Timings,
+    Tokens,
+    Usage,
+    Welcome,
+)
+from gateway.protocol_info import BackendInfo, CallerInfo, ModelInfo, OrderDone, RouteInfo, RouteStep, StatsInfo
 
-__all__ = ["ERRORS", "ErrorCode", "ModelInfo", "OrderDone", "StatsInfo"]
+__all__ = ["ERRORS", "HANDED_ON", "TERMINAL", "Accepted", "BackendInfo", "CallerInfo", "Done", "Error", "ErrorCode",
+           "Event", "ModelInfo", "Note", "OrderDone", "Progress", "RateInfo", "Result", "RouteInfo", "RouteStep",
+           "Started", "StatsInfo", "Timings", "Tokens", "Usage", "Welcome"]
 
 VERSION = 1
 ID_MAX_CHARS = 128
+KEY_MAX_CHARS = 256
 STOP_MAX = 16
 STOP_MAX_CHARS = 256
 MESSAGES_MAX = 4096
+IMAGES_MAX = 64
 TOKENS_MAX = 1_048_576
 BODY_MAX_BYTES = 32 * 1024 * 1024
 KEEP_ALIVE_MAX_S = 1e15  # in milliseconds it still fits into a word of the table
 
+Key = Annotated[str, msgspec.Meta(max_length=KEY_MAX_CHARS)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_MAX_CHARS)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -42,8 +67,11 @@ PRIORITIES = ("high", "medium", "low")
 
 
 class Message(msgspec.Struct, frozen=True):
+    """`images` are base64 (PNG, JPEG or what the backend reads)."""
+
     role: Literal["system", "user", "assistant", "tool", "developer"]
     content: str
+    images: Annotated[list[str], msgspec.Meta(max_length=IMAGES_MAX)] = []
 
 
 def _within(low: float, high: float, kind: type = float):
@@ -69,13 +97,24 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
+    """`key`: for whatever this client asks without a key of its own. `secret`: only our own http knows it; its client
+    may say in `caller` whom it asks for, and is not taken for that person itself.
+    """
+
     v: int = VERSION
     batch: bool = False
+    key: Key = ""
+    secret: Key = ""
 
 
 class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True):
     """Ask for an answer. Exactly one of `messages`, `prompt` (taken as it is, no template), `tokens`.
 
+    Without `model` the `category` chooses one, without either the default answers. `kind` chooses the chain of
+    backends, `victoria` the one for a chat with that agent; `session` is what the agent calls the conversation.
+    `demanding`: tools, a schema or reasoning are asked, so this is no simple work. `hop`: how often the request was
+    handed on already. `key`: the API key; `caller`: whose share of the queue it counts for (heard from http alone).
+    `trace`: what other servers are told that this request is called; not given: something unique.
     `keep_alive_s`: how long the model should stay loaded after this answer; negative: for ever, 0: unload it as soon
     as it is idle, not given: as configured. Of several requests the newest decides.
     """
@@ -90,6 +129,19 @@ class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True):
     caller: Name = ""
     deadline_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
     keep_alive_s: KeepAlive = None
+    category: Name = ""
+    kind: Literal["chat", "task", "batch", "agent"] = "task"
+    victoria: bool = False
+    session: Name = ""
+    max_steps: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    demanding: bool = False
+    hop: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    trace: Name = ""
+    key: Key = ""
+
+
+class Route(Submit, tag="route", tag_field="type", frozen=True):
+    """Who would answer this request, and why. Nothing is asked of anybody; answered by a result (`RouteInfo`)."""
 
 
 class Cancel(msgspec.Struct, tag="cancel", tag_field="type", frozen=True):
@@ -100,6 +152,7 @@ class ListModels(msgspec.Struct, tag="list", tag_field="type", frozen=True):
     """Answered by a result whose value is a list of `ModelInfo`."""
 
     id: Id
+    key: Key = ""
 
 
 class Show(msgspec.Struct, tag="show", tag_field="type", frozen=True):
@@ -107,12 +160,14 @@ class Show(msgspec.Struct, tag="show", tag_field="type", frozen=True):
 
     id: Id
     model: Name
+    key: Key = ""
 
 
 class Stats(msgspec.Struct, tag="stats", tag_field="type", frozen=True):
     """Answered by a result whose value is `StatsInfo`."""
 
     id: Id
+    key: Key = ""
 
 
 class LoadModel(msgspec.Struct, tag="load", tag_field="type", frozen=True):
@@ -124,6 +179,7 @@ class LoadModel(msgspec.Struct, tag="load", tag_field="type", frozen=True):
     id: Id
     model: Name
     keep_alive_s: KeepAlive = None
+    key: Key = ""
 
 
 class Unload(msgspec.Struct, tag="unload", tag_field="type", frozen=True):
@@ -131,6 +187,7 @@ class Unload(msgspec.Struct, tag="unload", tag_field="type", frozen=True):
 
     id: Id
     model: OneModel
+    key: Key = ""
 
 
 class Evict(msgspec.Struct, tag="evict", tag_field="type", frozen=True):
@@ -138,6 +195,7 @@ class Evict(msgspec.Struct, tag="evict", tag_field="type", frozen=True):
 
     id: Id
     model: OneModel
+    key: Key = ""
 
 
 class Pin(msgspec.Struct, tag="pin", tag_field="type", frozen=True):
@@ -145,6 +203,7 @@ class Pin(msgspec.Struct, tag="pin", tag_field="type", frozen=True):
 
     id: Id
     model: OneModel
+    key: Key = ""
 
 
 class Unpin(msgspec.Struct, tag="unpin", tag_field="type", frozen=True):
@@ -152,116 +211,20 @@ class Unpin(msgspec.Struct, tag="unpin", tag_field="type", frozen=True):
 
     id: Id
     model: OneModel
+    key: Key = ""
+
+
+class WhoAmI(msgspec.Struct, tag="whoami", tag_field="type", frozen=True):
+    """What this caller may do; answered by a result (`CallerInfo`)."""
+
+    id: Id
+    key: Key = ""
 
 
 Order = Unload | Evict | Pin | Unpin
-FromClient = Hello | Submit | Cancel | ListModels | Show | Stats | LoadModel | Unload | Evict | Pin | Unpin
+FromClient = (Hello | Submit | Route | Cancel | ListModels | Show | Stats | WhoAmI | LoadModel | Unload | Evict | Pin
+              | Unpin)
 
-
-class Welcome(msgspec.Struct, tag="welcome", tag_field="type", frozen=True):
-    """`epoch` is this gateway's: a newer one than before means that what ran before is lost."""
-
-    v: int
-    epoch: int
-    boot_id: int
-    version: str
-
-
-class Accepted(msgspec.Struct, tag="accepted", tag_field="type", frozen=True):
-    """`position` 0: goes next; `model` is the resolved name."""
-
-    id: str
-    epoch: int
-    model: str
-    priority: str
-    position: int
-
-
-class Progress(msgspec.Struct, tag="progress", tag_field="type", frozen=True):
-    """While a request waits. `reason`: queued | loading | starting | backoff | memory. `estimate_s` is a guess, 1..120.
-
-    `detail` is why the model is as it is, for people; "" when there is nothing to say.
-    """
-
-    id: str
-    position: int
-    reason: str
-    estimate_s: float
-    load_progress: float = 0.0
-    detail: str = ""
-
-
-class Started(msgspec.Struct, tag="started", tag_field="type", frozen=True):
-    """A backend has accepted the request. Said again, with a higher `attempt`, when it is given to another.
-
-    `route`: the backends tried so far, e.g. "mlx"; `reason`: why it is not the first of the chain. `load_ms` is the
-    part of `queue_ms` spent on loading the model.
-    """
-
-    id: str
-    model: str
-    route: str
-    reason: str
-    attempt: int
-    queue_ms: float
-    load_ms: float
-
-
-class Tokens(msgspec.Struct, tag="tokens", tag_field="type", frozen=True):
-    """`position` is the index of the first of `ids`; either of `ids` and `text` may be empty."""
-
-    id: str
-    position: int
-    ids: list[int]
-    text: str
-
-
-class Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class Timings(msgspec.Struct, frozen=True):
-    """Milliseconds. `load_ms` is the part of the wait spent on loading the model (0 if it was loaded)."""
-
-    queue_ms: float
-    load_ms: float
-    prompt_ms: float
-    decode_ms: float
-    total_ms: float
-
-
-class Done(msgspec.Struct, tag="done", tag_field="type", frozen=True):
-    id: str
-    finish_reason: Literal["stop", "length", "cancelled"]
-    model: str
-    usage: Usage
-    timings: Timings
-    priority: str
-    route: str = "mlx"
-    reason: str = ""
-    attempt: int = 1
-
-
-class Error(msgspec.Struct, tag="error", tag_field="type", frozen=True):
-    """Ends the request `id` ("" when the frame could not be read that far). `code` is a key of `ERRORS`."""
-
-    id: str
-    code: str
-    message: str
-    status: int
-    retry_after_s: float = 0.0
-
-
-class Result(msgspec.Struct, tag="result", tag_field="type", frozen=True):
-    """The answer to a question or an order; `value` is decoded with `decode_models`, `_model`, `_stats` or `_order`."""
-
-    id: str
-    value: msgspec.Raw
-
-
-Event = Welcome | Accepted | Progress | Started | Tokens | Done | Error | Result
-TERMINAL = (Done, Error, Result)
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_client = msgspec.msgpack.Decoder(FromClient).decode
@@ -270,4 +233,6 @@ decode_events = msgspec.msgpack.Decoder(list[Event]).decode
 decode_models = msgspec.msgpack.Decoder(list[ModelInfo]).decode
 decode_model = msgspec.msgpack.Decoder(ModelInfo).decode
 decode_stats = msgspec.msgpack.Decoder(StatsInfo).decode
+decode_route = msgspec.msgpack.Decoder(RouteInfo).decode
+decode_caller = msgspec.msgpack.Decoder(CallerInfo).decode
 decode_order = msgspec.msgpack.Decoder(OrderDone).decode

@@ -1,4 +1,4 @@
-"""The values that results carry: what a model is, how the gateway is, and what came of an order. Pure."""
+"""The values that results carry: what a model is, how the gateway is, what came of an order, who would answer. Pure."""
 
 import msgspec
 
@@ -28,6 +28,20 @@ class ModelInfo(msgspec.Struct, frozen=True):
     pinned: bool
     keep_until_s: float | None
     load_progress: float
+    audience: str = "all"
+
+
+class BackendInfo(msgspec.Struct, frozen=True):
+    """A relay. `state`: ready | down | starting; `reason` says why, for people. `models`: what its server has."""
+
+    name: str
+    url: str
+    state: str
+    reason: str
+    running: int
+    queued: int
+    max_running: int
+    models: list[str]
 
 
 class StatsInfo(msgspec.Struct, frozen=True):
@@ -54,6 +68,10 @@ class StatsInfo(msgspec.Struct, frozen=True):
     oldest_wait_ms: list[float]
     mean_wait_ms: list[float]
     service_rate_per_s: float
+    rate_limited: int = 0
+    hops: int = 0  # requests that went on to another backend, for whatever reason
+    spilled: int = 0  # requests that went to Ollama because MLX was overloaded, at once or from the queue
+    backends: list[BackendInfo] = []
 
 
 class OrderDone(msgspec.Struct, frozen=True):
@@ -61,3 +79,44 @@ class OrderDone(msgspec.Struct, frozen=True):
 
     model: str
     text: str
+
+
+class RouteStep(msgspec.Struct, frozen=True):
+    """One step of a chain. `state`: open | closed | down | absent; `why` for people."""
+
+    backend: str
+    model: str
+    state: str
+    why: str
+
+
+class RouteInfo(msgspec.Struct, frozen=True):
+    """Who would answer a request now. `chosen`: index into `steps`; -1: nobody, and `code` and `message` say why.
+
+    `simple`: it may leave MLX for want of a place there. `overloaded`: MLX is, for this kind of work.
+    """
+
+    model: str
+    kind: str
+    priority: str
+    audience: str
+    simple: bool
+    overloaded: bool
+    steps: list[RouteStep]
+    chosen: int
+    route: str
+    reason: str
+    code: str = ""
+    message: str = ""
+
+
+class CallerInfo(msgspec.Struct, frozen=True):
+    """`name`: of the key; "" without one. `models`: the only ones allowed; empty: all. `rate_limit` 0: none."""
+
+    name: str
+    audience: str
+    max_priority: str
+    models: list[str]
+    rate_limit: int
+    rate_window_s: float
+    rate_remaining: int

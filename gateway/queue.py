@@ -85,6 +85,11 @@ class LazyHeap:
             heapify(self._items)
 
 
+def lane_of(ticket: Ticket) -> tuple[str, Priority, bool]:
+    """What decides whether a ticket may go: where to, of which class, and whether it was called back."""
+    return ticket.target, ticket.priority, ticket.called_back
+
+
 class Line:
     """The waiting tickets that are ordered in one class."""
 
@@ -93,7 +98,7 @@ class Line:
     def __init__(self, kind: Priority, step: float) -> None:
         self.kind = kind
         self.fair = FairOrder(step)
-        self._lanes: dict[tuple[str, Priority], LazyHeap] = {}  # by target and own class; only with somebody in it
+        self._lanes: dict[tuple[str, Priority, bool], LazyHeap] = {}  # by `lane_of`; only with somebody in it
         self._youngest = LazyHeap()
         self._left = 0
 
@@ -105,9 +110,9 @@ class Line:
         """`stamp` is new for each place. One that came back goes in front, by arrival among its like."""
         tag = CAME_BACK if came_back else self.fair.enter(ticket.caller)
         place = Place(ticket, self.kind, tag, stamp, 0 if came_back else self.waiting, self._left)
-        lane = self._lanes.get((ticket.target, ticket.priority))
+        lane = self._lanes.get(lane_of(ticket))
         if lane is None:
-            lane = self._lanes[ticket.target, ticket.priority] = LazyHeap()
+            lane = self._lanes[lane_of(ticket)] = LazyHeap()
         lane.push(place, tag, ticket.seq)
         self._youngest.push(place, -ticket.seq)
         return place
@@ -116,20 +121,20 @@ class Line:
         """The ticket left the line; `taken`: to run."""
         ticket = place.ticket
         place.alive = False
-        lane = self._lanes[ticket.target, ticket.priority]
+        lane = self._lanes[lane_of(ticket)]
         lane.on_death()
         if not lane.live:
-            del self._lanes[ticket.target, ticket.priority]
+            del self._lanes[lane_of(ticket)]
         self._youngest.on_death()
         self._left += 1
         if place.tag != CAME_BACK:
             (self.fair.take if taken else self.fair.leave)(ticket.caller, place.tag)
 
-    def first(self, is_eligible: Callable[[str, Priority], bool]) -> Place | None:
-        """The place that goes next among the targets and own classes that are eligible."""
+    def first(self, is_eligible: Callable[[str, Priority, bool], bool]) -> Place | None:
+        """The place that goes next among the lanes (target, own class, called back) that are eligible."""
         best = None
-        for lane_of, lane in self._lanes.items():
-            if is_eligible(*lane_of):
+        for key, lane in self._lanes.items():
+            if is_eligible(*key):
                 place = lane.first()
                 if best is None or place.goes_before(best):
                     best = place
@@ -141,7 +146,7 @@ class Line:
 
     def count(self, is_counted: Callable[[str], bool]) -> int:
         """How many wait for the targets that are counted."""
-        return sum(lane.live for (target, _), lane in self._lanes.items() if is_counted(target))
+        return sum(lane.live for (target, *_), lane in self._lanes.items() if is_counted(target))
 
     def ahead_of(self, place: Place, is_counted: Callable[[str], bool]) -> int:
         """About how many of this line go before `place`: the least of three estimates.

@@ -1,31 +1,24 @@
 """From a decoded `submit` to a request that may be admitted, or to a refusal that names the field and the remedy.
 
-Guarantee: after `make_request` nothing about the request is unchecked: the model exists, exactly one kind of prompt is
-given, it is not larger than the limits, and every sampling value is set (from the request, else from the model's
-configuration, else the built-in default). Only what needs the tokenizer (context length) is left to the worker.
+Guarantee: after `make_request` nothing about the request is unchecked: the model exists, the caller may use it, exactly
+one kind of prompt is given, it is not larger than the limits, and every sampling value is set (from the request, else
+from the model's configuration, else the built-in default). Only what needs the tokenizer (context length) is left to
+the worker, and where it goes to `gateway.hops`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from control.config import Config, ModelConfig
-from control.states import Priority
+from control.routing import HOP_MAX, Kind, Step, Work, chain_of, is_simple
+from control.states import LOCAL
 from gateway import protocol
-from gateway.admission import Ticket
-from workers.protocol import ChatMessage, Sampling
+from gateway.callers import AGENT, Caller
+from gateway.refusal import PRIORITY_BY_NAME, Refusal
+from gateway.tickets import Ticket
+from workers.protocol import ChatMessage, Remote, Sampling
 
-PRIORITY_BY_NAME = {"high": Priority.HIGH, "medium": Priority.MEDIUM, "low": Priority.LOW}
 SAMPLING_FIELDS = tuple(name for name in Sampling.__struct_fields__ if name != "seed")
-
-
-class Refusal(Exception):
-    """A request that is answered by an error at once. `code` is a key of `protocol.ERRORS`."""
-
-    def __init__(self, code: str, message: str, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +28,8 @@ class Request:
     client: bytes
     id: str
     model: ModelConfig
+    caller: Caller
+    work: Work
     ticket: Ticket
     messages: list[ChatMessage] | None
     prompt: str | None
@@ -42,8 +37,13 @@ class Request:
     sampling: Sampling
     max_tokens: int
     stop: list[str]
+    category: str = ""
+    trace: str = ""
+    session: str = ""
+    max_steps: int = 0
     keep_alive_s: float | None = None
     attempt: int = 0
+    attempts_before: int = 0  # of the attempts, those at backends that failed it
     worker: bytes = b""  # identity of the worker that holds it now; b"" while it waits
     accepted: bool = False
     dispatched_at: float = 0.0
@@ -51,58 +51,110 @@ class Request:
     cancelling: bool = False
     cancel_sent: bool = False
     given_up: bool = False  # its client is gone or does not read
+    step: Step | None = None  # the backend that it waits for or runs at
+    route: str = "mlx"
+    reason: str = ""
+    tried: tuple[str, ...] = ()  # backends that failed it
+    failures: tuple[str, ...] = ()  # what they said
     load_ms: float = 0.0
     told_at: float = field(default=0.0)  # when the caller last heard a `progress`
+
+    @property
+    def is_relayed(self) -> bool:
+        """Its answer is or will be another server's."""
+        return self.step is not None and self.step.backend not in LOCAL
 
 
 def make_request(
     submit: protocol.Submit,
     client: bytes,
+    caller: Caller,
     config: Config,
     *,
     number: int,
     now: float,
     draw_seed: Callable[[], int],
 ) -> Request:
-    """Check `submit` against `config` and complete it.
+    """Check `submit` against `config` and complete it. Where it goes is not decided yet.
 
     Raises:
-        Refusal: `invalid_request` or `model_not_found`.
+        Refusal: `invalid_request`, `model_not_found`, `model_reserved`, `model_not_allowed` or `loop_detected`.
     """
-    model = find_model(config, submit.model)
+    if submit.hop > HOP_MAX:
+        raise Refusal("loop_detected", f"this request was handed on {submit.hop} times, so it goes in a circle; look "
+                      "where the servers that it passed hand on their work")
+    model, work = resolve_model(submit, caller, config), work_of(submit, caller, config)
+    if (refusal := caller.why_not(model)) is not None and not may_be_elsewhere(refusal, work, config):
+        raise refusal
     check_prompt(submit, config)
     options = submit.options
     given = {name: getattr(options, name) for name in SAMPLING_FIELDS if getattr(options, name) is not None}
     defaults = {name: getattr(model, name) for name in SAMPLING_FIELDS}
     seed = options.seed if options.seed is not None else draw_seed()
-    ticket = Ticket(
-        id=number,
-        priority=PRIORITY_BY_NAME[submit.priority],
-        target=model.slug,
-        caller=submit.caller or client.hex(),
-        arrived=now,
-        deadline=now + min(submit.deadline_s or config.queue_deadline_s, config.queue_deadline_s),
-    )
+    patience_s = min(submit.deadline_s or config.queue_deadline_s, config.queue_deadline_s)
+    ticket = Ticket(number, caller.clamp(PRIORITY_BY_NAME[submit.priority]), model.slug, caller.id, now,
+                    now + patience_s, called_back=submit.hop > 0)
     return Request(
         client=client,
         id=submit.id,
         model=model,
+        caller=caller,
+        work=work,
         ticket=ticket,
-        messages=[ChatMessage(m.role, m.content) for m in submit.messages] if submit.messages else None,
+        messages=[ChatMessage(m.role, m.content, m.images) for m in submit.messages] if submit.messages else None,
         prompt=submit.prompt,
         tokens=submit.tokens,
         sampling=Sampling(**{**defaults, **given}, seed=seed % 2**63),
         max_tokens=options.max_tokens or model.max_tokens,
         stop=list(options.stop or ()),
+        category=submit.category.lower(),
+        trace=submit.trace or f"{client.hex()[:16]}-{number}",  # ids are counted anew by each client
+        session=submit.session,
+        max_steps=submit.max_steps,
         keep_alive_s=submit.keep_alive_s,
     )
 
 
-def find_model(config: Config, name: str) -> ModelConfig:
-    """Raises: Refusal `model_not_found`, with the nearest names."""
+def resolve_model(submit: protocol.Submit, caller: Caller, config: Config) -> ModelConfig:
+    """By name, else by category, else the default. Raises: Refusal `model_not_found`."""
+    name = submit.model or config.categories.get(submit.category.lower(), "")
+    return find_model(config, name, caller)
+
+
+def work_of(submit: protocol.Submit, caller: Caller, config: Config) -> Work:
+    """What routing needs to know. A plain call of an agent is work between agents."""
+    images = any(message.images for message in submit.messages or ())
+    kind = Kind(submit.kind)
+    if kind is Kind.TASK and caller.audience == AGENT:
+        kind = Kind.AGENT
+    simple = is_simple(prompt_chars(submit), submit.category, needs_more=submit.demanding or images, config=config)
+    named = bool(submit.model or submit.category.lower() in config.categories)
+    return Work(kind, submit.victoria, simple and submit.tokens is None, images, submit.hop, named)
+
+
+def may_be_elsewhere(refusal: Refusal, work: Work, config: Config) -> bool:
+    """Nobody asked for that model, and the key may be for what a relay's server has: `gateway.hops` looks."""
+    return refusal.code == "model_not_allowed" and not work.named and any(
+        each in config.relays for each in chain_of(work, config))
+
+
+def remote_of(request: Request) -> Remote | None:
+    """What a relay needs besides; None for MLX."""
+    if not request.is_relayed:
+        return None
+    return Remote(request.step.model, request.work.hop + 1, request.trace, request.session, request.max_steps,
+                  request.ticket.priority.name.lower())
+
+
+def prompt_chars(submit: protocol.Submit) -> int:
+    return len(submit.prompt or "") + sum(len(m.content) for m in submit.messages or ())
+
+
+def find_model(config: Config, name: str, caller: Caller | None = None) -> ModelConfig:
+    """Raises: Refusal `model_not_found`, with the nearest names of those that this caller may know of."""
     model = config.find(name)
     if model is None:
-        near = config.close_names(name)
+        near = [each for each in config.close_names(name) if caller is None or caller.may_use(config.find(each))]
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `warden ls` lists the configured models"
         raise Refusal("model_not_found", f'model "{name}" not found{hint}')
     return model
@@ -114,7 +166,7 @@ def check_prompt(submit: protocol.Submit, config: Config) -> None:
     if len(given) != 1:
         found = " and ".join(given) or "none of them"
         raise Refusal("invalid_request", f"give exactly one of messages, prompt, tokens; found {found}")
-    chars = len(submit.prompt or "") + sum(len(m.content) for m in submit.messages or ())
+    chars = prompt_chars(submit)
     if chars > config.body_max_bytes:
         raise Refusal("invalid_request", f"{given[0]}: {chars} characters; the limit is {config.body_max_bytes}")
     if submit.prompt == "":

@@ -13,17 +13,22 @@ if TYPE_CHECKING:
 
 
 class Ticket:
-    """One request's wish for a place. `deadline` is when it expires in the queue; both times are on `now`'s clock."""
+    """One request's wish for a place. `deadline` is when it expires in the queue; both times are on `now`'s clock.
 
-    __slots__ = ("ages_at", "arrived", "caller", "deadline", "id", "place", "priority", "seq", "target")
+    `called_back`: asked on behalf of a request of ours that another server answers.
+    """
 
-    def __init__(self, id: int, priority: Priority, target: str, caller: str, arrived: float, deadline: float) -> None:
+    __slots__ = ("ages_at", "arrived", "called_back", "caller", "deadline", "id", "place", "priority", "seq", "target")
+
+    def __init__(self, id: int, priority: Priority, target: str, caller: str, arrived: float, deadline: float, *,
+                 called_back: bool = False) -> None:
         self.id = id
         self.priority = priority
         self.target = target
         self.caller = caller
         self.arrived = arrived
         self.deadline = deadline
+        self.called_back = called_back
         self.ages_at = inf  # when it begins to count as MEDIUM; -inf: it does
         self.seq = 0  # order of arrival, given by submit
         self.place: Place | None = None  # where it waits; None while it runs

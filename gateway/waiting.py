@@ -41,7 +41,7 @@ def load_remaining_s(d: Dispatcher, slug: str) -> float:
 
 def retry_after_s(d: Dispatcher, slug: str, now: float) -> float:
     """When somebody who was turned away should come again, as if it were the last in the queue."""
-    return d.rate.retry_after_s(d.admission.queued_total, load_remaining_s(d, slug), now)
+    return d.admission.rate_of(slug).retry_after_s(d.admission.queued_before(slug), load_remaining_s(d, slug), now)
 
 
 def why_it_waits(d: Dispatcher, slug: str, closed: str) -> tuple[str, str]:
@@ -59,16 +59,22 @@ def why_it_waits(d: Dispatcher, slug: str, closed: str) -> tuple[str, str]:
 def make_progress(d: Dispatcher, request_id: str, slug: str, position: int, now: float,
                   priority: Priority = Priority.HIGH) -> protocol.Progress:
     """The news for one who waits, as number `position` of the queue, for this model."""
-    closed = d.availability.why_closed(slug, priority, now)
+    closed = d.availability.why_closed(slug, priority, now) if slug not in d.admission.relays else None
     reason, detail = why_it_waits(d, slug, closed.message if closed else "")
-    estimate_s = d.rate.retry_after_s(position, load_remaining_s(d, slug), now)
+    estimate_s = d.admission.rate_of(slug).retry_after_s(position, load_remaining_s(d, slug), now)
     return protocol.Progress(request_id, position, reason, estimate_s, load_progress(d, slug), detail)
 
 
 def make_started(request: Request) -> protocol.Started:
     """A worker has accepted it."""
     queue_ms = (request.dispatched_at - request.ticket.arrived) * 1000
-    return protocol.Started(request.id, request.model.name, "mlx", "", request.attempt, queue_ms, request.load_ms)
+    return protocol.Started(request.id, answered_by(request), request.route, request.reason, request.attempt, queue_ms,
+                            request.load_ms)
+
+
+def answered_by(request: Request) -> str:
+    """The model, as its backend calls it."""
+    return request.step.model if request.step is not None else request.model.name
 
 
 def make_done(request: Request, end: End | None, now: float) -> protocol.Done:
@@ -83,9 +89,10 @@ def make_done(request: Request, end: End | None, now: float) -> protocol.Done:
     )
     usage = protocol.Usage(end.prompt_tokens, end.completion_tokens) if end else (
         protocol.Usage(0, request.next_position))
-    return protocol.Done(request.id, end.reason if end else "cancelled", request.model.name, usage, timings,
-                         request.ticket.priority.name.lower(), attempt=max(1, request.attempt))
+    return protocol.Done(request.id, end.reason if end else "cancelled", answered_by(request), usage, timings,
+                         request.ticket.priority.name.lower(), request.route, request.reason, max(1, request.attempt))
 
 
-def make_error(request_id: str, code: str, message: str, retry_after_s: float) -> protocol.Error:
-    return protocol.Error(request_id, code, message, protocol.ERRORS[code].status, retry_after_s)
+def make_error(request_id: str, code: str, message: str, retry_after_s: float,
+               rate: protocol.RateInfo | None = None) -> protocol.Error:
+    return protocol.Error(request_id, code, message, protocol.ERRORS[code].status, retry_after_s, rate)

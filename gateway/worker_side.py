@@ -4,10 +4,14 @@ Guarantees
 1. Frames of another epoch, incarnation, attempt or worker than the request's change nothing and are counted.
 2. Tokens reach the caller in order and without gap: an item whose position is not the next one ends the request in an
    error, never in a wrong answer.
-3. A request whose worker died before its first token is dispatched again, at most ATTEMPTS_MAX times in all; after a
-   token it ends with `worker_crashed`.
+3. A request whose worker died before its first token is dispatched again, at most ATTEMPTS_MAX times at one backend;
+   after a token it ends with `worker_crashed`.
 4. A worker that owes an ACCEPT for longer than ACCEPT_WITHIN_S gets no further job until it answers; after
    ACCEPT_GIVE_UP_S the attempt is made void and the job goes back to the queue.
+5. What was sent to a relay is never sent to it again, for an agent's work may have had effects: it goes on to the next
+   backend of its chain, or ends in an error.
+6. A relay that says nothing for RELAY_SILENT_S has lost its requests: nothing else watches it, and its own limits of
+   time stand in the process that is stuck. After a gap in our own time it is given as long again.
 """
 
 from __future__ import annotations
@@ -25,13 +29,16 @@ if TYPE_CHECKING:
 
 ATTEMPTS_MAX = 2
 ACCEPT_GIVE_UP_S = 5.0
+RELAY_SILENT_S = 10.0
+CLOCK_GAP_S = 5.0
 
 
 class WorkerSide:
-    """The dispatcher's ear for workers. It keeps no state of its own."""
+    """The dispatcher's ear for workers."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.d = dispatcher
+        self._ticked_at = self._judge_from = 0.0
 
     def on_frame(self, identity: bytes, frame: bytes, now: float) -> None:
         try:
@@ -49,6 +56,9 @@ class WorkerSide:
             return
         worker.heard_at = now
         match message:
+            case jobs.Note():
+                if (request := self._find(worker, message.job, message.attempt)) is not None:
+                    self.d.fanout.say(request.client, protocol.Note(request.id, message.kind, message.text))
             case jobs.Step():
                 for item in message.items:
                     self._on_item(worker, item, now)
@@ -91,11 +101,11 @@ class WorkerSide:
             self.d.end_in_error(request, now, "internal", f"the worker broke the order of its answer: {expected}")
             return
         request.accepted = True
-        request.next_position += len(item.ids)
+        request.next_position += len(item.ids) or (request.is_relayed and bool(item.text))
         if item.ids or item.text:
             self.d.fanout.say(request.client, protocol.Tokens(request.id, item.position, item.ids, item.text))
         if item.end is not None:
-            self.d.rate.on_finish(now, request.dispatched_at)
+            self.d.admission.rate_of(request.ticket.target).on_finish(now, request.dispatched_at)
             self.d.end(request, waiting.make_done(request, item.end, now), now)
 
     def _on_jobs_in_hand(self, worker: WorkerSeen, in_hand: set[int], now: float) -> None:
@@ -103,7 +113,9 @@ class WorkerSide:
         for request in [r for r in self.d.requests.values() if r.worker == worker.identity and r.accepted]:
             if request.ticket.id not in in_hand:
                 self.d.effects.note("end_lost", model=worker.slug, job=request.ticket.id)
-                if request.next_position == 0 or request.cancelling:
+                if request.is_relayed and not request.cancelling:
+                    self._fail(request, "upstream_failed", "the end of this answer was lost with a connection", now)
+                elif request.next_position == 0 or request.cancelling:
                     self._not_started(request, now)
                 else:
                     self.d.end_in_error(request, now, "internal",
@@ -123,8 +135,12 @@ class WorkerSide:
             self.d.shut_gate(worker.slug)  # until the next look: else this very turn would send it there again
             self._not_started(request, now)
         else:
-            code = message.code if message.code in protocol.ERRORS else "internal"
-            self.d.end_in_error(request, now, code, message.message)
+            self._fail(request, message.code if message.code in protocol.ERRORS else "internal", message.message, now)
+
+    def _fail(self, request: Request, code: str, message: str, now: float) -> None:
+        """Its backend failed it: another of its chain goes on, or it ends."""
+        if not self.d.hops.on_failed(request, code, message, now):
+            self.d.end_in_error(request, now, code, "; ".join([message, *request.failures]))
 
     def _not_started(self, request: Request, now: float) -> None:
         if request.cancelling:
@@ -145,13 +161,15 @@ class WorkerSide:
         for request in held:
             if request.cancelling:
                 self.d.end_cancelled(request, now)
-            elif request.next_position == 0 and request.attempt < ATTEMPTS_MAX:
+            elif request.is_relayed:  # (5)
+                self._fail(request, "upstream_failed", f"the relay to {request.step.backend} died", now)
+            elif request.next_position == 0 and request.attempt - request.attempts_before < ATTEMPTS_MAX:
                 self.d.counters.retried += 1
                 self.d.requeue(request, now)
             else:
                 died = f"after token {request.next_position} of this answer" if request.next_position else (
-                    f"before the first token, {request.attempt} times")
-                self.d.end_in_error(request, now, "worker_crashed", f"the worker of {request.model.name} died {died}")
+                    f"before the first token, {request.attempt - request.attempts_before} times")
+                self._fail(request, "worker_crashed", f"the worker of {request.model.name} died {died}", now)
 
     def on_tick(self, now: float) -> None:
         """Find the workers that owe an ACCEPT (4). Worked out anew each time, so nobody stays suspect by mistake."""
@@ -169,7 +187,26 @@ class WorkerSide:
             worker = self.d.gates.by_identity.get(request.worker)
             if worker is not None and now - request.dispatched_at > ACCEPT_GIVE_UP_S:
                 self._void_attempt(worker, request)
-                self._not_started(request, now)
+                if request.is_relayed and not request.cancelling:  # (5)
+                    self._fail(request, "upstream_timeout", "its relay did not take the request", now)
+                else:
+                    self._not_started(request, now)
+        self._give_up_silent_relays(now)
+
+    def _give_up_silent_relays(self, now: float) -> None:
+        """(6)"""
+        if now - self._ticked_at > CLOCK_GAP_S:
+            self._judge_from = now + RELAY_SILENT_S
+        self._ticked_at = now
+        silent = {worker.identity: worker for slug, worker in self.d.gates.by_slug.items()
+                  if slug in self.d.admission.relays and now - worker.heard_at > RELAY_SILENT_S}
+        for request in [r for r in self.d.requests.values() if r.worker in silent and now >= self._judge_from]:
+            self._void_attempt(silent[request.worker], request)
+            if request.cancelling:
+                self.d.end_cancelled(request, now)
+            else:
+                why = f"the relay to {request.step.backend} is silent for more than {RELAY_SILENT_S:g} s"
+                self._fail(request, "upstream_timeout", why, now)
 
     def send_cancel(self, request: Request) -> None:
         """Once; what the socket refused is sent at a later tick."""

@@ -68,8 +68,10 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     def may_start(self, kind: Priority, ticket: Ticket) -> bool:
         others = [known for known in self.running if known.ticket.priority is not HIGH]
-        return (not {kind, ticket.priority} & self.closed and len(self.running) < self.limits.max_running
-                and (kind is HIGH or len(others) < self.limits.max_running - self.limits.reserved_high)
+        for_others = self.limits.max_running - self.limits.reserved_high
+        kept = ticket.called_back or len(others) > for_others  # the slot for who was called back is asked for, or taken
+        return (not {kind, ticket.priority} & self.closed and len(self.running) < self.limits.max_running + kept
+                and (kind is HIGH or len(others) < for_others + ticket.called_back)
                 and sum(known.ticket.target == ticket.target for known in self.running) < self.places[ticket.target])
 
     def startable(self) -> list[Known]:
@@ -86,11 +88,11 @@ class AdmissionMachine(RuleBasedStateMachine):
     # -- what may happen -------------------------------------------------------------------------------------
 
     @rule(priority=st.sampled_from(Priority), model=st.sampled_from(MODELS), caller=st.sampled_from("abc"),
-          patience_s=st.sampled_from([5.0, 15.0, 30.0, 500.0]))
-    def submit(self, priority: Priority, model: str, caller: str, patience_s: float) -> None:
+          patience_s=st.sampled_from([5.0, 15.0, 30.0, 500.0]), called_back=st.sampled_from([False, False, True]))
+    def submit(self, priority: Priority, model: str, caller: str, patience_s: float, called_back: bool) -> None:
         self.submitted += 1
         number, before = self.submitted, len(self.queued)
-        ticket = Ticket(number, priority, model, caller, self.now, self.now + patience_s)
+        ticket = Ticket(number, priority, model, caller, self.now, self.now + patience_s, called_back=called_back)
         self.age()
         at_once = self.may_start(priority, ticket) and not self.startable()
         below = [known for known in self.queued if known.kind > priority]
@@ -199,8 +201,10 @@ class AdmissionMachine(RuleBasedStateMachine):
     @invariant()
     def limits_hold(self) -> None:
         admission = self.admission
-        assert admission.running_total <= self.limits.max_running
-        assert sum(admission.running[1:]) <= self.limits.max_running - self.limits.reserved_high
+        back = [known.ticket.priority for known in self.running if known.ticket.called_back]
+        for_others = self.limits.max_running - self.limits.reserved_high
+        assert admission.running_total <= self.limits.max_running + bool(back)
+        assert sum(admission.running[1:]) <= for_others + any(priority is not HIGH for priority in back)
 
     @invariant()
     def counters_add_up(self) -> None:

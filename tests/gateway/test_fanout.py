@@ -105,6 +105,17 @@ def test_a_client_that_was_gone_for_a_moment_hears_everything_in_order():
     assert clients.fanout.flush(5.0) == [(b"c", Lost.GONE)], "it may be lost again"
 
 
+def test_what_is_said_now_is_there_before_the_turn_ends_and_in_order():
+    clients = Clients()
+    clients.say(b"c", "one")
+    clients.fanout.say_now(b"c", protocol.Tokens("1", 0, [], "two"), 0.0)
+    assert [protocol.decode_event(f).text for _, f in clients.frames] == ["one", "two"]
+    assert clients.fanout.flush(0.0) == []
+    clients.state[b"c"] = Sent.GONE
+    clients.fanout.say_now(b"c", protocol.Tokens("1", 0, [], "three"), 1.0)
+    assert clients.fanout.flush(1.0 + RETRY_EVERY_S) == [(b"c", Lost.GONE)], "who is lost is found by the next flush"
+
+
 def test_clients_that_are_long_silent_are_forgotten(monkeypatch):
     monkeypatch.setattr("gateway.fanout.LINKS_MAX", 3)
     clients = Clients()

@@ -6,7 +6,7 @@ from control import messages
 from control.states import Phase
 from gateway import orders, protocol
 from gateway.exchange import Exchange, GatewayError, Inbox
-from tests.support.gateway_world import World
+from tests.support.gateway_world import World, make_model
 
 ORDERS = ("unload", "evict", "pin", "unpin")
 
@@ -32,6 +32,16 @@ def test_control_is_asked_by_the_models_own_name_and_its_answer_reaches_the_clie
     assert (ask.verb, ask.model) == (verb, "a") and not world.ended("q")
     tell(world, ask, "", "it is done")
     assert protocol.decode_order(world.end_of("q").value) == protocol.OrderDone("a", "it is done")
+
+
+@pytest.mark.parametrize("verb", (*ORDERS, "load"))
+def test_models_reserved_for_agents_are_loaded_and_pinned_by_the_operator_and_by_agents_alone(verb):
+    world = World("a", make_model("tiny", audience="agents"))
+    give(world, verb, "tiny")
+    assert world.end_of("q").code == "model_reserved" and not world.control_frames
+    world.client_says(b"c1", {"type": "hello"})
+    give(world, verb, "tiny", "again")
+    assert not world.ended("again") and world.control_frames
 
 
 @pytest.mark.parametrize(("said", "code", "status"), [

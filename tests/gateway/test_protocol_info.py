@@ -7,12 +7,16 @@ import pytest
 from gateway import protocol
 from tests.support.fake_gateway import model_info
 
-STATS = protocol.StatsInfo(1, *[[1, 2, 3]] * 3, *range(9), 5, 50, [0.0] * 3, [0.0] * 3, 1.5)
+RELAY = protocol.BackendInfo("ollama", "http://127.0.0.1:11434", "down", "ollama does not answer", 1, 2, 4, ["a:1b"])
+STATS = protocol.StatsInfo(1, *[[1, 2, 3]] * 3, *range(9), 5, 50, [0.0] * 3, [0.0] * 3, 1.5, 7, 8, 9, [RELAY])
 VALUES = [
     ([model_info(), model_info("b")], protocol.decode_models),
     (model_info(keep_until_s=None), protocol.decode_model),
     (STATS, protocol.decode_stats),
     (protocol.OrderDone("tiny", "tiny is pinned"), protocol.decode_order),
+    (protocol.CallerInfo("ann", "agent", "medium", ["a"], 500, 90.0, 499), protocol.decode_caller),
+    (protocol.RouteInfo("a", "task", "low", "person", True, False, [protocol.RouteStep("mlx", "a", "down", "held")], -1,
+                        "mlx", "down", "model_unavailable", "a is held"), protocol.decode_route),
 ]
 
 

@@ -20,16 +20,17 @@ class Standing:
         self.tickets: dict[int, Ticket] = {}
 
     def enter(self, kind: Priority = MEDIUM, caller: str = "c", target: str = "m", *, tickets: int = 1,
-              came_back: bool = False, arrived: float = 0.0, deadline: float = inf) -> None:
+              came_back: bool = False, called_back: bool = False, arrived: float = 0.0, deadline: float = inf) -> None:
         for _ in range(tickets):
             number = len(self.tickets) + 1
-            ticket = self.tickets[number] = Ticket(number, kind, target, caller, arrived, deadline)
+            ticket = Ticket(number, kind, target, caller, arrived, deadline, called_back=called_back)
+            self.tickets[number] = ticket
             ticket.seq = number
             if kind is LOW:
                 ticket.ages_at = arrived + 30.0
             self.queue.enter(ticket, kind, came_back=came_back)
 
-    def is_open(self, target: str, _own: Priority) -> bool:
+    def is_open(self, target: str, _own: Priority, _called_back: bool) -> bool:
         return target in self.open
 
     def line(self, kind: Priority) -> Line:
@@ -71,6 +72,14 @@ def test_who_waits_for_a_shut_target_blocks_nobody_and_goes_first_when_it_opens(
     standing.enter(caller="c", target="m", tickets=1)
     standing.open.add("n")
     assert standing.take_all(MEDIUM) == [1, 2, 5]
+
+
+def test_who_was_called_back_stands_in_the_same_order_in_a_lane_of_its_own() -> None:
+    standing = Standing()
+    for caller, called_back in (("a", False), ("b", True), ("c", False)):
+        standing.enter(caller=caller, called_back=called_back)
+    assert standing.line(MEDIUM).first(lambda _target, _own, called_back: called_back).ticket.id == 2
+    assert standing.take_all(MEDIUM) == [1, 2, 3]
 
 
 def test_what_came_back_goes_in_front_by_arrival() -> None:
