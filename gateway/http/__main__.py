@@ -21,13 +21,15 @@ from pathlib import Path
 import uvicorn
 
 from control.config import Config, ConfigError, load_config
-from control.home import Home, HomeRefused, home_from_env, prepare_home
+from control.home import Home, HomeRefused, home_from_env, prepare_home, read_http_secret
 from control.journal import Journal, get_journal
 from gateway.client import GatewayClient
 from gateway.http.app import make_app
 from gateway.http.call import STOPPING, Services
 from gateway.http.connection import Connection
 from gateway.http.table_reader import TableReader
+from gateway.key_file import refuse_open_without_keys
+from gateway.keys import KeysRefused
 
 GRACEFUL_S = 25  # less than stopwaitsecs in supervisor.conf
 LAST_WORDS_S = 3  # of GRACEFUL_S: time in which callers read the error that ends their answer
@@ -73,8 +75,8 @@ def main() -> int:
         config = load_config(os.environ, Path.cwd(), models_must_be_whole=False)
         home = home_from_env(os.environ)
         prepare_home(home)
-        listener = inherited_socket() or bind(config)
-    except (ConfigError, HomeRefused, CannotListen) as problem:
+        listener = inherited_socket() or bind(config, home)
+    except (ConfigError, HomeRefused, KeysRefused, CannotListen) as problem:
         print(problem, file=sys.stderr)
         return 2
     journal = get_journal("http")
@@ -100,8 +102,9 @@ def inherited_socket() -> socket.socket | None:
     return listener
 
 
-def bind(config: Config) -> socket.socket:
-    """Raises: CannotListen."""
+def bind(config: Config, home: Home) -> socket.socket:
+    """Raises: CannotListen; HomeRefused or KeysRefused for an address that others can reach while there is no key."""
+    refuse_open_without_keys(config.is_reachable, config.host, home)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -116,7 +119,8 @@ def bind(config: Config) -> socket.socket:
 
 
 def make_server(config: Config, home: Home, journal: Journal) -> Server:
-    services = Services(config, GatewayClient(home.endpoint("clients"), config.body_max_bytes),
+    secret = read_http_secret(home) or "not there"  # the gateway takes us for nobody then, and not for a local person
+    services = Services(config, GatewayClient(home.endpoint("clients"), config.body_max_bytes, secret=secret),
                         TableReader(home.table), journal.info)
     log = logging.getLogger("uvicorn.error")
     log.addHandler(JournalHandler(journal))

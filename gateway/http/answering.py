@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 
 from gateway.client import Answer, GatewayError
 from gateway.http.call import Call
+from gateway.http.errors import rate_headers
 from gateway.http.streams import Face
-from gateway.protocol import Accepted, Done, Progress, Result, Started, Timings, Tokens, decode_model
+from gateway.protocol import Accepted, Done, Note, Progress, Result, Started, Timings, Tokens, decode_model
 
 WAIT_BEFORE_HEADERS_S = 10.0
 SIGN_EVERY_S = 10.0
@@ -38,7 +39,8 @@ async def stream_answer(call: Call, face: Face, answer: Answer) -> None:
 
 async def whole_answer(call: Call, face: Face, answer: Answer) -> None:
     """Raises: GatewayError."""
-    parts, chars = [], 0
+    parts, chars, told = [], 0, {}
+    named = bool(call.model)
     try:
         async with call.watching(answer.leave):
             async for event in answer:
@@ -50,9 +52,15 @@ async def whole_answer(call: Call, face: Face, answer: Answer) -> None:
                                            "ask for it as a stream")
                 elif isinstance(event, Accepted):
                     call.model = face_model(face, event.model)
+                    told = call.told = caller_headers(event)
+                elif isinstance(event, Progress):
+                    call.elsewhere.see(event)
+                elif isinstance(event, Started):
+                    on_started(call, face, event, told, named=named)
                 elif isinstance(event, Done):
                     check_end(event)
-                    await call.reply(face.whole("".join(parts), event, wall_clock()), headers=headers_of(event))
+                    await call.reply(face.whole("".join(parts), event, wall_clock()),
+                                     headers=told | headers_of(event))
                 elif isinstance(event, Result):
                     headers = {"x-warden-model": loaded_model(face, event)}
                     await call.reply(face.loaded(wall_clock()), headers=headers)
@@ -68,6 +76,9 @@ class Stream:
         self.headers: dict[str, str] = {"cache-control": "no-cache"}
         self.progress: Progress | None = None
         self.over = False
+        self.named = bool(call.model)
+        self.told: dict[str, str] = {}  # of the caller
+        self._begun = False  # there was a first token
         self._loop = asyncio.get_running_loop()
         self._sign_at = self._loop.time() + WAIT_BEFORE_HEADERS_S
 
@@ -104,19 +115,28 @@ class Stream:
             case Tokens():
                 self.progress = None
                 self._sign_at = self._loop.time() + SIGN_EVERY_S
-                if not self.call.started:
+                if not (self.call.started or self._begun):
                     waited_ms = (self._loop.time() - self.call.began_at) * 1000
                     known = self.headers.get("server-timing")
                     self.headers["server-timing"] = f"{known + ', ' if known else ''}ttft;dur={waited_ms:.1f}"
+                self._begun = True
                 return self.face.tokens(event.text, wall_clock()) if event.text else b""
             case Accepted():
                 self.call.model = face_model(self.face, event.model)
-                self.headers["x-warden-model"] = event.model
+                self.told = self.call.told = caller_headers(event)
+                self.headers |= self.told | {"x-warden-model": event.model}
             case Progress():
+                self.call.elsewhere.see(event)
                 self.progress = event
+            case Note():
+                return self.face.note(event)
             case Started():
+                on_started(self.call, self.face, event, self.told, named=self.named)
+                self.headers.pop("x-warden-reason", None)  # of a backend that failed, if this is another
                 self.headers |= route_headers(event)
                 self.headers["server-timing"] = f"queue;dur={event.queue_ms:.1f}, load;dur={event.load_ms:.1f}"
+                late = self.face.routed(event, wall_clock()) if self.call.started else b""
+                return late + self.face.started(event)
             case Done():
                 check_end(event)
                 self.headers |= headers_of(event)
@@ -148,10 +168,26 @@ def check_end(done: Done) -> None:
         raise GatewayError("internal", "the request was cancelled before its answer was complete; ask again")
 
 
+def caller_headers(event: Accepted) -> dict[str, str]:
+    """What is left of the caller's rate, and the class that its key allows if it asked for a higher one."""
+    told = rate_headers(event.rate)
+    return told | {"x-warden-priority": f"{event.priority} (not {event.clamped})"} if event.clamped else told
+
+
 def route_headers(event: Started | Done) -> dict[str, str]:
     """Who answers, and why it is not the first of the chain if it is not."""
     headers = {"x-warden-model": event.model, "x-warden-route": event.route}
     return headers | ({"x-warden-reason": event.reason} if event.reason else {})
+
+
+def on_started(call: Call, face: Face, event: Started, told: dict[str, str], *, named: bool) -> None:
+    """Who answers a question that named no model gives the answer its name. An error that follows says who failed, and
+    whether a library may do it again. `told`: of the caller.
+    """
+    if not named:
+        call.model = face.model = event.model
+    call.elsewhere.see(event)
+    call.told = told | route_headers(event)
 
 
 def headers_of(done: Done) -> dict[str, str]:

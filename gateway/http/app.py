@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.http import ollama_api, ollama_models, openai_api, ops_api
+from gateway.http import chat_api, ollama_api, ollama_models, openai_api, ops_api
 from gateway.http.call import Call, Endpoint, Handler, Services
 from gateway.http.errors import Problem, dialect_of, error_body, error_headers
 from gateway.http.guard import Guard
@@ -32,6 +32,10 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/livez": {"GET": ops_api.livez},
     "/readyz": {"GET": ops_api.readyz},
     "/queue/stats": {"GET": ops_api.queue_stats},
+    "/chat/stream": {"POST": chat_api.stream},
+    "/chat/send": {"POST": chat_api.send},
+    "/status": {"GET": chat_api.status},
+    "/models": {"GET": chat_api.models},
     "/api/version": {"GET": ollama_models.version},
     "/api/tags": {"GET": ollama_models.tags},
     "/api/ps": {"GET": ollama_models.ps},

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from control.config import Config
 from gateway.client import GatewayClient, GatewayError
-from gateway.http.errors import Problem, error_body, error_headers
+from gateway.http.errors import Elsewhere, Problem, error_body, error_headers, rate_headers
 from gateway.http.table_reader import TableReader
 from gateway.protocol import ERRORS, PRIORITIES
 
@@ -66,6 +66,8 @@ class Call:
         self.complete = False
         self.model = ""  # as asked for, then as resolved
         self.failure: tuple[int, str] | None = None  # status, code
+        self.told: dict[str, str] = {}  # headers for an error: how far the request came
+        self.elsewhere = Elsewhere()
         self._receive = receive
         self._send = send
 
@@ -76,9 +78,14 @@ class Call:
         """Whose share of the queue this request counts for."""
         return (self.scope.get("client") or ("local",))[0]
 
-    def read_priority(self) -> str:
+    @property
+    def now_ns(self) -> int:
+        """Monotonic, as the table's times."""
+        return time.monotonic_ns()
+
+    def read_priority(self, default: str = "medium") -> str:
         """The class that the header asks for. Raises: Problem `invalid_request`, which names the three."""
-        given = self.headers.get("x-request-priority", "medium").strip().lower()
+        given = self.headers.get("x-request-priority", default).strip().lower()
         if given not in PRIORITIES:
             known = ", ".join(PRIORITIES)
             raise Problem("invalid_request", f"X-Request-Priority: {given[:40]!r} is not one of {known}",
@@ -178,7 +185,8 @@ class Call:
         status = status or ERRORS[code].status
         self.failed(status, code)
         await self.reply_json(error_body(self.dialect, code, message, param), status=status,
-                              headers={**error_headers(code, retry_after_s), **headers})
+                              headers={**error_headers(code, retry_after_s, once=self.elsewhere.forbids(code)),
+                                       **headers})
 
 
 Handler = Callable[[Call], Awaitable[None]]
@@ -216,7 +224,10 @@ class Endpoint:
         except Problem as problem:
             await call.fail(problem.code, problem.message, problem.param, headers=problem.headers)
         except GatewayError as error:
-            await call.fail(error.code, error.message, retry_after_s=error.retry_after_s, status=error.status)
+            found = invalid(error.message) if error.code == "invalid_request" else Problem(error.code, error.message)
+            await call.fail(found.code, found.message, found.param, retry_after_s=error.retry_after_s,
+                            status=error.status,
+                            headers=rate_headers(error.rate) | call.told)
 
     async def _end_now(self, call: Call) -> None:
         """For who still sends a body, or does not take what is sent: the latter can be told nothing more."""
@@ -244,7 +255,7 @@ class Endpoint:
             abort()
 
 
-def invalid(problem: msgspec.ValidationError, under: str = "", names: Mapping[str, str] = {}) -> Problem:
+def invalid(problem: msgspec.ValidationError | str, under: str = "", names: Mapping[str, str] = {}) -> Problem:
     """What msgspec found, as the caller knows it: below the field `under`, with `names` from our names to theirs."""
     what, _, where = str(problem).partition(" - at `$")
     first, rest = FIRST_FIELD.fullmatch(where.rstrip("`")).groups()

@@ -3,17 +3,21 @@
 The list itself is `gateway.protocol.ERRORS`. A dialect is "ollama" (also for operations endpoints and pages, since
 {"error": "..."} is the plainest shape there is), "openai" or "anthropic".
 Retry-After is given when the caller may come again and we know when: whole seconds, 1..RETRY_AFTER_MAX_S, because
-client libraries refuse to wait longer. A model that cannot be had until somebody acts has none, and says so. Pure.
+client libraries refuse to wait longer. A model that cannot be had until somebody acts has none, and says so. So has
+what another server may have done already (`Elsewhere`): SDKs ask again by themselves unless told not to. Pure.
 """
 
 import math
 from collections.abc import Mapping
 
-from gateway.protocol import ERRORS
+from control.states import LOCAL, VICTORIA
+from gateway.protocol import ERRORS, HANDED_ON, Progress, RateInfo, Started
 
 RETRY_AFTER_MAX_S = 120
-OPENAI_TYPES = {403: "permission_error", 404: "not_found_error", 408: "timeout_error"}
-ANTHROPIC_TYPES = {403: "permission_error", 404: "not_found_error", 413: "request_too_large"}
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 408: "timeout_error",
+                429: "rate_limit_error"}
+ANTHROPIC_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+                   413: "request_too_large", 429: "rate_limit_error"}
 BUSY = "server busy, please try again"
 BUSY_CODES = ("queue_full", "displaced", "queue_deadline")  # too many callers, and nothing else, is "busy"
 
@@ -58,9 +62,49 @@ def anthropic_type(code: str) -> str:
     return ANTHROPIC_TYPES.get(entry.status, "invalid_request_error" if entry.status < 500 else "api_error")
 
 
-def error_headers(code: str, retry_after_s: float = 0.0) -> dict[str, str]:
-    """What belongs to the error beside its body. SDKs retry every 5xx unless they are told not to."""
+def rate_headers(rate: RateInfo | None) -> dict[str, str]:
+    """In the names that OpenAI's clients read."""
+    if rate is None:
+        return {}
+    return {"x-ratelimit-limit-requests": str(rate.limit), "x-ratelimit-remaining-requests": str(rate.remaining),
+            "x-ratelimit-reset-requests": f"{math.ceil(rate.reset_s)}s"}
+
+
+class Elsewhere:
+    """Where a request has been outside this machine's own workers, as far as its events tell.
+
+    An agent's work has effects, so what she may have had is never done again by a library, whatever failed after it.
+    A model's has none: its failures may be tried again, but not when the gateway was lost meanwhile, for that answer
+    may still be running there.
+    """
+
+    def __init__(self) -> None:
+        self._has_left = self._had_agent = self._is_unnamed = False
+
+    def see(self, event: Progress | Started) -> None:
+        if isinstance(event, Progress):
+            self._is_unnamed |= event.reason == HANDED_ON  # who was given it is told by Started, or never
+            self._has_left |= self._is_unnamed
+            return
+        tried = event.route.split(">")
+        self._has_left |= tried[-1] not in LOCAL
+        self._had_agent |= tried[-1] == VICTORIA or (self._is_unnamed and VICTORIA in tried)
+        self._is_unnamed = False
+
+    def forbids(self, code: str) -> bool:
+        """No library may ask again by itself after this error."""
+        return self._had_agent or self._is_unnamed or (self._has_left and code == "gateway_unavailable")
+
+
+def error_headers(code: str, retry_after_s: float = 0.0, *, once: bool = False) -> dict[str, str]:
+    """What belongs to the error beside its body. SDKs retry every 5xx unless they are told not to. `once`: no library
+    may ask again by itself, so no time is given either.
+    """
     entry = ERRORS[code]
+    if once:
+        return {"x-should-retry": "false"}
+    if code == "unauthorized":
+        return {"www-authenticate": "Bearer"}
     held = code == "model_unavailable" and retry_after_s <= 0
     if entry.retryable and not held and (entry.fault == "capacity" or retry_after_s > 0):
         return {"retry-after": str(min(max(math.ceil(retry_after_s), 1), RETRY_AFTER_MAX_S))}

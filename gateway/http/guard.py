@@ -1,7 +1,9 @@
 """Who may talk to us at all: the Host allow-list and the Origin rule, on every route, before anything is routed.
 
 Why: a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding) or post to us from another site.
-1. Host must be a name of this machine or of `allowed_hosts`, with any port.
+1. Host must be a name of this machine or of `allowed_hosts`, with any port. Where other machines can reach us, any
+   address written in figures will do: nobody can make an address resolve to us, and behind a router or a tunnel the
+   address that a caller knows need not be one that we can see.
 2. Origin, when the browser sends one, must be this very server, or a host of `allowed_hosts`; only the latter gets
    cross-origin headers, and never a `*`.
 Refused with 403 and the setting to change. Every response gets its request id, and `nosniff`.
@@ -10,6 +12,7 @@ Refused with 403 and the setting to change. Every response gets its request id, 
 import re
 import secrets
 from collections.abc import Iterable
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,8 +25,10 @@ from gateway.protocol import ERRORS
 OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
-MAY_ASK = b"content-type, x-request-priority, x-request-id, authorization"
-MAY_READ = b"x-warden-model, x-warden-route, x-warden-reason, x-request-id, server-timing, retry-after"
+MAY_ASK = (b"content-type, x-request-priority, x-request-id, authorization, x-api-key, x-warden-kind, "
+           b"x-warden-category")
+MAY_READ = (b"x-warden-model, x-warden-route, x-warden-reason, x-warden-priority, x-request-id, server-timing, "
+            b"retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests")
 
 
 def name_in(host: str) -> str:
@@ -32,9 +37,19 @@ def name_in(host: str) -> str:
     return found[1].lower().rstrip(".") if found else ""
 
 
-def check_host(host: str, allowed: frozenset[str]) -> None:
-    """Raises: Problem `host_not_allowed`."""
-    if name_in(host) not in allowed:
+def is_address(name: str) -> bool:
+    """An IP address in its usual writing, IPv6 in brackets; `127.1` and the like are names."""
+    try:
+        ip_address(name[1:-1] if name.startswith("[") else name)
+    except ValueError:
+        return False
+    return True
+
+
+def check_host(host: str, allowed: frozenset[str], *, addresses: bool = False) -> None:
+    """`addresses`: any address is allowed too. Raises: Problem `host_not_allowed`."""
+    name = name_in(host)
+    if name not in allowed and not (addresses and is_address(name)):
         raise Problem("host_not_allowed", f"the host {host[:80]!r} is not allowed here; add it to `allowed_hosts` in "
                       "[server] (or WARDEN_ALLOWED_HOSTS) if it is a name of this machine")
 
@@ -66,6 +81,7 @@ class Guard:
         self.configured = frozenset(host.lower() for host in config.allowed_hosts)
         bound = f"[{config.host}]" if ":" in config.host else config.host
         self.allowed = OWN_NAMES | self.configured | {bound.lower()}
+        self.addresses = config.is_reachable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +101,7 @@ class Guard:
 
         try:
             host = headers.get(b"host", b"").decode("latin-1")
-            check_host(host, self.allowed)
+            check_host(host, self.allowed, addresses=self.addresses)
             origin = headers.get(b"origin")
             if origin is not None and check_origin(origin.decode("latin-1"), host, self.configured):
                 added += [(b"access-control-allow-origin", origin), (b"vary", b"origin"),

@@ -5,19 +5,26 @@ Worst first: *degraded* (control, the gateway or supervisord does not answer, or
 *healthy*. `warnings` names each reason. A silent worker stays listed, as unknown: it may well be computing, and it
 still holds its memory. About memory there is one truth, what control has read; while it is silent, there is none.
 What nobody has measured is null, never a guess: a monitor must not read "0 bytes" where nothing is known.
+Models that are reserved for agents are named to nobody, since nobody is asked who the caller is: they are not among the
+models, and where a text would name one it says RESERVED. Requests and memory are those of all models.
 """
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from control.config import Config
-from control.states import HEARTBEAT_STALE_NS, Phase, Priority, is_fresh
+from control.config import RELAYS, Config
+from control.states import HEARTBEAT_STALE_NS, Breaker, Phase, Priority, is_fresh
 from control.table import FOREVER, ControlWords, GatewayWords, Row, RowControl, Snapshot
 
 CRITICAL_LEVEL = 2  # of `pressure_level`: 0 normal, 1 warning, 2 critical, 3 emergency
 SUPERVISORD_SILENT = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
+SERVICE = "mlx-warden"
+RESERVED = "a model reserved for agents"
 GIB = 1024**3
 LOADED = frozenset({Phase.LOADING, Phase.READY, Phase.DRAINING})
 TROUBLE = frozenset({Phase.BACKOFF, Phase.QUARANTINED, Phase.LEAK_SUSPECTED})
+ON_ITS_WAY = frozenset({Phase.STARTING, Phase.EMPTY, Phase.LOADING})  # of a relay
 CLASSES = [priority.name for priority in Priority]
 
 
@@ -50,24 +57,30 @@ def is_silent(row: Row, now_ns: int) -> bool:
 def make_health(table: Snapshot | str, config: Config, version: str, *, now_ns: int,
                 wall_s: float) -> dict[str, object]:
     down = why_not_ready(table, now_ns)
-    rows = [] if isinstance(table, str) else table.rows
-    names = {model.slug: model.name for model in config.models}
+    rows = [] if isinstance(table, str) else [row for row in table.rows if row.name not in RELAYS.values()]
+    relays = relay_states(table, config, now_ns)
+    hide = hiding(config)
+    reserved = {model.slug for model in config.models if model.audience == "agents"}
+    names = {model.slug: RESERVED if model.slug in reserved else model.name for model in config.models}
+    models_count = len(config.models) - len(reserved)
+    rows = [row._replace(reason="" if row.name in reserved else hide(row.reason)) for row in rows]
     cached = [model_entry(row, names.get(row.name, row.name), now_ns, wall_s) for row in rows
-              if row.phase(now_ns) in LOADED or is_silent(row, now_ns)]
+              if row.name not in reserved and (row.phase(now_ns) in LOADED or is_silent(row, now_ns))]
     trouble = [f"{names.get(row.name, row.name)} is {state_of(row, now_ns)}{row.reason and f': {row.reason}'}"
                for row in rows if row.phase(now_ns) in TROUBLE]
     trouble += [f"{names.get(row.name, row.name)} is silent: no heartbeat for "
                 f"{abs(now_ns - row.worker.heartbeat_ns) // 10**9} s" for row in rows if is_silent(row, now_ns)]
     control = trusted(table, now_ns)
     level = control.pressure_level if control else 0
-    warnings = down + memory_warnings(table, control) + trouble
+    away = [f"{name} does not answer ({state['reason']})" for name, state in relays.items() if not state["healthy"]]
+    warnings = down + [hide(text) for text in memory_warnings(table, control) + trouble] + away
     status = "degraded" if down else "critical" if level >= CRITICAL_LEVEL else "warning" if warnings else "healthy"
     running = counts(table, "running")
     return {
         "status": status,
-        "service": "mlx-warden",
+        "service": SERVICE,
         "version": version,
-        "total_models": len(config.models),
+        "total_models": models_count,
         "models_cached": len(cached),
         "cached_models": cached,
         "active_model_requests": {entry["name"]: entry["active_requests"] for entry in cached},
@@ -75,10 +88,53 @@ def make_health(table: Snapshot | str, config: Config, version: str, *, now_ns: 
         "active_requests": None if running is None else sum(running),
         "max_concurrent": config.max_running,
         "memory": memory_entry(control, config),
-        "rate_limit": {"max_per_window": None, "window_seconds": None},
-        "backends": {"mlx": {"healthy": not down, "models": len(config.models)}},
+        "rate_limit": {"max_per_window": config.rate_limit_max or None, "window_seconds": config.rate_limit_window_s},
+        "backends": {"mlx": {"healthy": not down, "models": models_count}} | relays,
         "warnings": warnings,
     }
+
+
+def shortened(health: dict[str, object]) -> dict[str, object]:
+    """What is told to whom we do not know."""
+    return {name: health[name] for name in ("status", "service", "version")}
+
+
+def hiding(config: Config) -> Callable[[str], str]:
+    """Takes the names of models that are reserved for agents out of a text."""
+    names = {name.lower(): model.audience for model in config.models
+             for name in (model.slug, model.name, *model.aliases)}
+    # The longest first, also those that may be read: one name can be a part of another.
+    spelt = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    whole = re.compile(rf"(?<![\w-])(?:{spelt})(?![\w-])", re.IGNORECASE)
+    return lambda text: whole.sub(lambda found: RESERVED if names[found[0].lower()] == "agents" else found[0], text)
+
+
+def relay_states(table: Snapshot | str, config: Config, now_ns: int) -> dict[str, dict[str, object]]:
+    """The relays that are configured, by backend: does each answer, and why not."""
+    rows = {} if isinstance(table, str) else {row.name: row for row in table.rows}
+    found = {}
+    for name, slug in config.relays.items():
+        state, reason = relay_state(rows.get(slug), now_ns)
+        found[name] = {"healthy": state == "ready", "state": state, "reason": reason}
+    return found
+
+
+def relay_state(row: Row | None, now_ns: int) -> tuple[str, str]:
+    """ready | down | starting | stopped, and why for people.
+
+    Starting: its process is on its way. Stopped: there is none that could answer, and control's reason says what
+    brings it back. Down: the process is there, but it or its server does not answer.
+    """
+    if row is None:
+        return "starting", "it has no row yet"
+    phase = row.phase(now_ns)
+    if phase is None:
+        return "down", "its process does not answer"
+    if phase is not Phase.READY:
+        return "starting" if phase in ON_ITS_WAY else "stopped", row.reason
+    if row.worker is None or row.worker.breaker != Breaker.CLOSED:
+        return "down", "its server does not answer"
+    return "ready", ""
 
 
 def make_queue_stats(gateway: GatewayWords, rows: tuple[Row, ...], config: Config, *, now_ns: int) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The Ollama dialect: /api/generate and /api/chat. What it lists and shows is next door in `ollama_models`.
 
 Unknown fields and options are accepted (an unknown option is noted in the journal once), wrong types are refused by
-name, and what this version does not offer (images, tools, format, thinking, ...) is refused with 501 rather than
+name, and what this version does not offer (tools, format, thinking, ...) is refused with 501 rather than
 ignored, unless the field is empty. `keep_alive` goes with the request; the operator's cap bounds it further on.
 A request without a prompt loads the model, or unloads it if `keep_alive` is 0: that is answered at once, and a model
 that is in use then goes when it is idle.
@@ -14,15 +14,18 @@ import msgspec
 from control.keep_alive import parse_keep_alive
 from gateway import protocol
 from gateway.client import Answer
+from gateway.http.asking import how_asked, who_asks
 from gateway.http.answering import stream_answer, wall_clock, whole_answer
 from gateway.http.call import JSON, Call, invalid, is_given, not_offered
 from gateway.http.errors import Problem
+from gateway.http.images import check_images
 from gateway.http.streams import OllamaFace
 
 NOTED_OPTIONS_MAX = 256  # names of unknown options that are remembered as noted
 OPTION_NAME_MAX_CHARS = 64
 FOR_EVER_S = -1.0  # in the client protocol
 UNSET = msgspec.Raw()
+Images = Annotated[list[str], msgspec.Meta(max_length=protocol.IMAGES_MAX)] | None
 T = TypeVar("T", bound="Asked")
 OUR_NAMES = {"max_tokens": "num_predict"}
 noted_options: set[str] = set()
@@ -53,6 +56,7 @@ class Asked(msgspec.Struct, kw_only=True):
     keep_alive: float | str | None = None
     format: msgspec.Raw = UNSET
     think: msgspec.Raw = UNSET
+    category: str | None = None  # ours: chooses a model where none is named
 
 
 class GenerateRequest(Asked):
@@ -62,13 +66,13 @@ class GenerateRequest(Asked):
     suffix: msgspec.Raw = UNSET
     template: msgspec.Raw = UNSET
     context: msgspec.Raw = UNSET
-    images: msgspec.Raw = UNSET
+    images: Images = None
 
 
 class OllamaMessage(msgspec.Struct):
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
-    images: msgspec.Raw = UNSET
+    images: Images = None
     tool_calls: msgspec.Raw = UNSET
 
 
@@ -80,25 +84,30 @@ class ChatRequest(Asked):
 async def generate(call: Call) -> None:
     asked = await read(call, GenerateRequest)
     refuse(asked, format="structured output is", think="thinking is", suffix="filling in the middle is",
-           template="another template than the model's is", context="a context of token ids is", images="images are")
+           template="another template than the model's is", context="a context of token ids is")
     if not asked.prompt:
         await load(call, asked, chat=False)
     elif asked.raw:
+        if asked.images:
+            raise not_offered("images", "images with raw, which leaves them no place, are")
         await ask(call, asked, chat=False, prompt=asked.prompt)
     else:
         system = [protocol.Message("system", asked.system)] if asked.system else []
-        await ask(call, asked, chat=False, messages=[*system, protocol.Message("user", asked.prompt)])
+        await ask(call, asked, chat=False, messages=[*system, protocol.Message("user", asked.prompt,
+                                                                               check_images(asked.images, "images"))])
 
 
 async def chat(call: Call) -> None:
     asked = await read(call, ChatRequest)
     refuse(asked, format="structured output is", think="thinking is", tools="tools are")
     for number, message in enumerate(asked.messages or ()):
-        refuse(message, f"messages[{number}].", images="images are", tool_calls="tool calls are")
+        refuse(message, f"messages[{number}].", tool_calls="tool calls are")
     if not asked.messages:
         await load(call, asked, chat=True)
     else:
-        await ask(call, asked, chat=True, messages=[protocol.Message(m.role, m.content or "") for m in asked.messages])
+        await ask(call, asked, chat=True, messages=[
+            protocol.Message(m.role, m.content or "", check_images(m.images, f"messages[{number}].images"))
+            for number, m in enumerate(asked.messages)])
 
 
 async def read(call: Call, kind: type[T]) -> T:
@@ -122,8 +131,8 @@ def keep_alive_s(asked: Asked) -> float | None:
 
 async def ask(call: Call, asked: Asked, *, chat: bool, **prompt: object) -> None:
     answer = call.services.client.ask(
-        model=asked.model, options=options_of(call, asked.options), priority=call.read_priority(), caller=call.caller,
-        keep_alive_s=keep_alive_s(asked), **prompt)
+        model=asked.model, options=options_of(call, asked.options), keep_alive_s=keep_alive_s(asked),
+        **{**how_asked(call), **({"category": asked.category} if asked.category else {})}, **prompt)
     await respond(call, asked, answer, chat=chat)
 
 
@@ -134,13 +143,14 @@ async def load(call: Call, asked: Asked, *, chat: bool) -> None:
     if seconds == 0:
         await unload(call, asked, chat=chat)
     else:
-        await respond(call, asked, call.services.client.ask_load(asked.model, keep_alive_s=seconds), chat=chat)
+        await respond(call, asked, call.services.client.ask_load(asked.model, keep_alive_s=seconds, **who_asks(call)),
+                      chat=chat)
 
 
 async def unload(call: Call, asked: Asked, *, chat: bool) -> None:
     if not asked.model:
         raise Problem("invalid_request", "model: is required; which one is to be unloaded?", "model")
-    done = await call.services.client.unload(asked.model)
+    done = await call.services.client.unload(asked.model, **who_asks(call))
     call.model = done.model
     face = OllamaFace(asked.model, chat=chat)
     media_type = face.media_type if streamed(asked) else JSON

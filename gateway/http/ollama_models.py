@@ -15,6 +15,7 @@ import msgspec
 from control.config import Config
 from control.keep_alive import choose_keep_alive_s
 from gateway import VERSION, protocol
+from gateway.http.asking import who_asks
 from gateway.http.call import Call
 from gateway.http.errors import Problem
 from gateway.http.model_files import ModelFiles, read_model_files
@@ -88,12 +89,12 @@ async def version(call: Call) -> None:
 
 
 async def tags(call: Call) -> None:
-    models = await call.services.client.list_models()
+    models = await call.services.client.list_models(**who_asks(call))
     await call.reply_json({"models": [listed(info, call.services.config) for info in models]})
 
 
 async def ps(call: Call) -> None:
-    models = await call.services.client.list_models()
+    models = await call.services.client.list_models(**who_asks(call))
     now_s = time.time()
     await call.reply_json({"models": [running(info, call.services.config, now_s) for info in models
                                       if info.state in LOADED]})
@@ -103,7 +104,7 @@ async def show(call: Call) -> None:
     asked = await call.read_json(ShowRequest)
     if not (asked.model or asked.name):
         raise Problem("invalid_request", "model: is required", "model")
-    info = await call.services.client.show(asked.model or asked.name)
+    info = await call.services.client.show(asked.model or asked.name, **who_asks(call))
     files = read_model_files(info.path)
     family = files.family or info.engine
     tokens = context_length(info, files, call.services.config)

@@ -1,6 +1,6 @@
 """The OpenAI dialect: /v1/models and /v1/chat/completions.
 
-Unknown fields are accepted, wrong types refused by name, and what this version does not offer (tools, images, log
+Unknown fields are accepted, wrong types refused by name, and what this version does not offer (tools, log
 probabilities, structured output, several answers) is refused with 501 rather than ignored, unless the field is empty.
 `top_k`, `min_p` and `repetition_penalty` are read as other local servers read them.
 """
@@ -12,8 +12,10 @@ import msgspec
 
 from gateway import protocol
 from gateway.http.answering import stream_answer, whole_answer
+from gateway.http.asking import how_asked, who_asks
 from gateway.http.call import Call, invalid, is_given, not_offered
 from gateway.http.errors import Problem
+from gateway.http.images import from_data_url
 from gateway.http.model_files import modified_s
 from gateway.http.streams import OpenAIFace
 
@@ -21,9 +23,14 @@ UNSET = msgspec.Raw()
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
+class ImageUrl(msgspec.Struct):
+    url: str
+
+
 class Part(msgspec.Struct):
     type: str
     text: str = ""
+    image_url: ImageUrl | str | None = None
 
 
 class OpenAIMessage(msgspec.Struct):
@@ -77,7 +84,7 @@ async def chat_completions(call: Call) -> None:
         raise Problem("invalid_request", "messages: give at least one", "messages")
     answer = call.services.client.ask(
         model=asked.model, messages=[message_of(number, m) for number, m in enumerate(asked.messages)],
-        options=options_of(asked), priority=call.read_priority(), caller=call.caller)
+        options=options_of(asked), **how_asked(call))
     usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
     face = OpenAIFace(f"chatcmpl-{call.request_id}", int(time.time()), include_usage=usage)
     if asked.stream:
@@ -98,15 +105,27 @@ def refuse(asked: Completion) -> None:
 
 
 def message_of(number: int, message: OpenAIMessage) -> protocol.Message:
-    """Raises: Problem `not_offered` for a part that is not text."""
+    """Raises: Problem `not_offered` for a part that is neither text nor an image, or an image that stands elsewhere."""
     if is_given(message.tool_calls):
         raise not_offered(f"messages[{number}].tool_calls", "tool calls are")
     if not isinstance(message.content, list):
         return protocol.Message(message.role, message.content or "")
+    images = []
     for place, part in enumerate(message.content):
-        if part.type != "text":
-            raise not_offered(f"messages[{number}].content[{place}]", f"parts of type {part.type[:40]!r} are")
-    return protocol.Message(message.role, "".join(part.text for part in message.content))
+        field = f"messages[{number}].content[{place}]"
+        if part.type == "image_url":
+            images.append(image_of(part, f"{field}.image_url"))
+        elif part.type != "text":
+            raise not_offered(field, f"parts of type {part.type[:40]!r} are")
+    return protocol.Message(message.role, "".join(part.text for part in message.content), images)
+
+
+def image_of(part: Part, field: str) -> str:
+    """Its base64. Raises: Problem."""
+    given = part.image_url
+    if given is None:
+        raise Problem("invalid_request", f"{field}: is required for a part of type image_url", field)
+    return from_data_url(given if isinstance(given, str) else given.url, field)
 
 
 def options_of(asked: Completion) -> protocol.Options:
@@ -137,9 +156,10 @@ def model_object(info: protocol.ModelInfo) -> dict[str, object]:
 
 
 async def models(call: Call) -> None:
-    listed = await call.services.client.list_models()
+    listed = await call.services.client.list_models(**who_asks(call))
     await call.reply_json({"object": "list", "data": [model_object(info) for info in listed]})
 
 
 async def model(call: Call) -> None:
-    await call.reply_json(model_object(await call.services.client.show(call.scope["path_params"]["name"])))
+    await call.reply_json(model_object(await call.services.client.show(call.scope["path_params"]["name"],
+                                                                       **who_asks(call))))

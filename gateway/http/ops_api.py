@@ -1,6 +1,8 @@
 """Operations endpoints: /, /health, /livez, /readyz, /queue/stats, and the chat page.
 
 They read the table and never ask the gateway, so that they answer at once and are true while everything else is down.
+Where a key is needed, callers from other machines get the short form of /health and /queue/stats, with or without one
+(`asking` says what is open to whom); /livez, /readyz and the pages are the same for everybody.
 """
 
 import base64
@@ -10,8 +12,9 @@ import time
 from pathlib import Path
 
 from gateway import VERSION
+from gateway.http.asking import may_see_all
 from gateway.http.call import Call
-from gateway.http.health import make_health, make_queue_stats, why_not_ready
+from gateway.http.health import make_health, make_queue_stats, shortened, why_not_ready
 
 CHAT_PAGE = (Path(__file__).parent / "pages" / "chat.html").read_bytes()
 
@@ -26,9 +29,14 @@ async def root(call: Call) -> None:
 
 
 async def health(call: Call) -> None:
+    found = health_now(call)
+    await call.reply_json(found if may_see_all(call) else shortened(found))
+
+
+def health_now(call: Call) -> dict[str, object]:
     services = call.services
-    await call.reply_json(make_health(services.table.snapshot(), services.config, VERSION,
-                                      now_ns=time.monotonic_ns(), wall_s=time.time()))
+    return make_health(services.table.snapshot(), services.config, VERSION, now_ns=time.monotonic_ns(),
+                       wall_s=time.time())
 
 
 async def livez(call: Call) -> None:
@@ -42,6 +50,9 @@ async def readyz(call: Call) -> None:
 
 
 async def queue_stats(call: Call) -> None:
+    if not may_see_all(call):
+        await call.reply_json(shortened(health_now(call)))
+        return
     table = call.services.table.snapshot()
     if isinstance(table, str) or table.gateway is None:
         reason = table if isinstance(table, str) else "the gateway has not written to the table yet"

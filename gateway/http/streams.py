@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.http.errors import error_body
-from gateway.protocol import Done, Progress, Usage
+from gateway.protocol import Done, Note, Progress, Started, Usage
 
 NS_PER_MS = 1_000_000
 SSE_DONE = b"data: [DONE]\n\n"
@@ -22,10 +22,22 @@ encode = msgspec.json.Encoder().encode
 
 
 class Face(Protocol):
-    """A face that can show a load has `loaded` too."""
+    """A face that can show a load has `loaded` too. Dialects that have no place for what an agent does say nothing."""
 
     media_type: str
     model: str  # as the caller wrote it, else set to the resolved name as soon as that is known
+
+    def started(self, event: Started) -> bytes:
+        """A backend has it; said again when another one takes over."""
+        return b""
+
+    def routed(self, event: Started, at: str) -> bytes:
+        """The same in the body, if the headers that tell it have left already."""
+        return b""
+
+    def note(self, note: Note) -> bytes:
+        """What an agent does meanwhile."""
+        return b""
 
     def tokens(self, text: str, at: str) -> bytes: ...
 
@@ -40,7 +52,7 @@ class Face(Protocol):
         """The answer that is not streamed."""
 
 
-class OllamaFace:
+class OllamaFace(Face):
     """`chat` decides between the `message` of /api/chat and the `response` of /api/generate."""
 
     media_type = "application/x-ndjson"
@@ -57,6 +69,9 @@ class OllamaFace:
             "queue_position": progress.position, "reason": progress.reason, "detail": progress.detail,
             "load_progress": progress.load_progress, "estimate_s": progress.estimate_s}
         return self._line("", at, {"done": False, **facts})
+
+    def routed(self, event: Started, at: str) -> bytes:
+        return self._line("", at, {"done": False, "route": event.route, "route_reason": event.reason})
 
     def done(self, done: Done, at: str) -> bytes:
         return self.whole("", done, at)
@@ -90,7 +105,7 @@ class OllamaFace:
         return encode({"model": self.model, "created_at": at, **said, **rest}) + b"\n"
 
 
-class OpenAIFace:
+class OpenAIFace(Face):
     """Chat completions. `created_s` is the wall clock in whole seconds; `model` is set when it is resolved."""
 
     media_type = "text/event-stream; charset=utf-8"
@@ -111,6 +126,9 @@ class OpenAIFace:
         detail = " ".join(progress.detail.split())  # a line break would end the comment
         return (f": queued position={progress.position} reason={progress.reason} "
                 f"estimate_s={progress.estimate_s:g}{detail and f' detail={detail}'}\n\n").encode()
+
+    def routed(self, event: Started, at: str) -> bytes:
+        return f": model={event.model} route={event.route} reason={event.reason}\n\n".encode()
 
     def done(self, done: Done, at: str) -> bytes:
         end = self._begin() + self._chunk({}, done.finish_reason)
@@ -142,6 +160,11 @@ class OpenAIFace:
 
     def _base(self, kind: str) -> dict[str, object]:
         return {"id": self._id, "object": kind, "created": self._created_s, "model": self.model}
+
+
+def backend_of(route: str) -> str:
+    """Who answers: the last of the route."""
+    return route.rpartition(">")[2]
 
 
 def sse(value: dict[str, object]) -> bytes:

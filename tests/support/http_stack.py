@@ -36,9 +36,9 @@ def make_config(folder: Path, text: str = TOML) -> Config:
 class HttpStack:
     """`url`, `port`, `client` (httpx), `gateway` (fake), `notes` (what would stand in the journal)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, text: str = TOML) -> None:
         self.folder = folder
-        self.config = make_config(folder)
+        self.config = make_config(folder, text)
         self.notes: list[tuple[str, dict[str, object]]] = []
         self.gateway = FakeGateway(f"ipc://{folder}/c.ipc")
         self.table_path = folder / "table"
@@ -46,8 +46,8 @@ class HttpStack:
                             TableReader(self.table_path), lambda event, **facts: self.notes.append((event, facts)))
         self._started = threading.Event()
         self._server = ServerThatTells(uvicorn.Config(
-            make_app(services), http=Connection, loop="uvloop", ws="none", lifespan="on", port=0, log_config=None,
-            access_log=False, server_header=False, timeout_graceful_shutdown=1), self._started)
+            make_app(services), http=Connection, loop="uvloop", ws="none", lifespan="on", host=self.config.host, port=0,
+            log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1), self._started)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> "HttpStack":

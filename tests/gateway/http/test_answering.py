@@ -9,7 +9,7 @@ import pytest
 from gateway import protocol
 from gateway.client import GatewayError
 from gateway.http.answering import check_end, server_timing
-from gateway.protocol import LoadModel, Progress, Submit
+from gateway.protocol import LoadModel, Note, Progress, RateInfo, Started, Submit
 from tests.support.fake_gateway import TIMINGS, accepted, done, error, model_info, tokens
 from tests.support.raw_http import RawHttp
 from tests.support.supervisor_home import wait_until
@@ -55,6 +55,20 @@ def test_who_waits_long_gets_comments_in_sse(stack, gateway, quick):
         gateway.say(submit.id, error(submit.id, "queue_deadline", "300 s are over"))
         rest = raw.read_until(b"queue_deadline")
         assert b"[DONE]" not in rest
+
+
+@pytest.mark.parametrize(("path", "told"), [
+    (CHAT, b'"route":"mlx>ollama","route_reason":"down"}\n'),
+    (COMPLETIONS, b": model=remote route=mlx>ollama reason=down\n\n")])
+def test_who_answers_is_told_in_the_body_once_the_headers_have_left(stack, gateway, quick, path, told):
+    gateway.on[Submit] = waits
+    with RawHttp(stack.port) as raw:
+        raw.post(path, ASKED)
+        raw.read_until(b"loading")
+        submit = gateway.wait_for(Submit)
+        gateway.say(submit.id, Started(submit.id, "remote", "mlx>ollama", "down", 1, 0.0, 0.0),
+                    tokens(submit.id, 0, "a"), done(submit.id))
+        assert told in raw.read_until(b'"done":true' if path == CHAT else b"[DONE]")
 
 
 def test_a_pause_in_mid_answer_has_signs_of_life_too(stack, gateway, quick):
@@ -167,6 +181,104 @@ def test_many_callers_at_once_get_their_own_answers(stack, gateway):
     gateway.on[Submit] = echo
     answers = asyncio.run(all_of_them())
     assert all(f'"<{number}>"'.encode() in answer for number, answer in enumerate(answers))
+
+
+# -- headers: who answered, who asked ------------------------------------------------------------------------------
+
+FIVE = RateInfo(500, 4, 0.0)
+PATHS = [("/api/chat", True), ("/api/chat", False), ("/api/generate", True), (COMPLETIONS, True), (COMPLETIONS, False),
+         ("/chat/stream", True), ("/chat/send", False)]
+
+
+def ask(http, path: str, stream: bool):
+    return http.post(path, json={"messages": [{"role": "user", "content": "hi"}], "prompt": "hi", "content": "hi",
+                                 "stream": stream})
+
+
+@pytest.mark.parametrize(("path", "stream"), PATHS)
+def test_an_answer_names_who_gave_it_and_what_is_left_of_the_rate(http, gateway, path, stream):
+    gateway.on[Submit] = lambda s: [
+        protocol.Accepted(s.id, gateway.epoch, "tiny", "medium", 0, "high", FIVE),
+        Started(s.id, "phi3.5:3.8b", "mlx>ollama", "overloaded", 1, 0.0, 0.0), tokens(s.id, 0, "a"),
+        msgspec.structs.replace(done(s.id, route="mlx>ollama"), model="phi3.5:3.8b", reason="overloaded")]
+    headers = ask(http, path, stream).headers
+    assert (headers["x-warden-model"], headers["x-warden-route"], headers["x-warden-reason"]) == (
+        "phi3.5:3.8b", "mlx>ollama", "overloaded")
+    assert headers["x-warden-priority"] == "medium (not high)"
+    assert [headers[f"x-ratelimit-{name}-requests"] for name in ("limit", "remaining", "reset")] == ["500", "4", "0s"]
+    assert headers["x-request-id"] and "queue;dur=" in headers["server-timing"]
+
+
+@pytest.mark.parametrize("path", [path for path, stream in PATHS if stream])
+def test_the_time_to_the_first_token_is_told_once(http, path):
+    assert ask(http, path, stream=True).headers["server-timing"].count("ttft;dur=") == 1
+
+
+@pytest.mark.parametrize(("path", "stream"), PATHS)
+def test_the_first_choice_has_no_reason_and_no_limit_no_headers(http, gateway, path, stream):
+    headers = ask(http, path, stream).headers
+    for absent in ("x-warden-reason", "x-warden-priority", "x-ratelimit-limit-requests", "retry-after"):
+        assert absent not in headers
+    assert headers["x-warden-route"] == "mlx" if not stream else headers["x-warden-model"] == "tiny"
+
+
+@pytest.mark.parametrize(("path", "stream"), PATHS)
+def test_a_hop_before_the_first_byte_is_in_the_headers(http, gateway, path, stream):
+    gateway.on[Submit] = lambda s: [
+        accepted(s.id, 1), Started(s.id, "tiny", "mlx", "", 1, 0.0, 0.0),
+        Started(s.id, "remote", "mlx>ollama", "failed", 1, 0.0, 0.0), tokens(s.id, 0, "a"),
+        msgspec.structs.replace(done(s.id, route="mlx>ollama"), model="remote", reason="failed")]
+    headers = ask(http, path, stream).headers
+    assert (headers["x-warden-model"], headers["x-warden-route"], headers["x-warden-reason"]) == (
+        "remote", "mlx>ollama", "failed")
+
+
+@pytest.mark.parametrize(("named", "model"), [("", "agents-own"), ("tiny", "tiny")])
+@pytest.mark.parametrize("path", ["/api/chat", COMPLETIONS])
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_answers_a_question_without_a_model_gives_it_its_name(http, gateway, path, stream, named, model):
+    gateway.on[Submit] = lambda s: [
+        accepted(s.id, gateway.epoch), Started(s.id, "agents-own", "agents", "", 1, 0.0, 0.0), tokens(s.id, 0, "a"),
+        msgspec.structs.replace(done(s.id, route="agents"), model="agents-own")]
+    response = http.post(path, json={"model": named, "messages": [{"role": "user", "content": "hi"}],
+                                     "stream": stream})
+    objects = [line.removeprefix("data: ") for line in response.text.splitlines() if "{" in line]
+    assert {json.loads(each)["model"] for each in objects} == {model}
+    assert response.headers["x-warden-model"] == "agents-own"
+
+
+@pytest.mark.parametrize(("path", "stream"), PATHS)
+def test_a_caller_over_its_rate_is_429_and_told_when_to_come_again(http, gateway, path, stream):
+    gateway.on[Submit] = lambda s: [protocol.Error(s.id, "rate_limited", "500 requests in 90 s", 429, 12.3,
+                                                   RateInfo(500, 0, 12.3))]
+    response = ask(http, path, stream)
+    assert response.status_code == 429 and "500 requests in 90 s" in response.text
+    assert response.headers["retry-after"] == "13"
+    assert response.headers["x-ratelimit-remaining-requests"] == "0"
+    assert response.headers["x-ratelimit-reset-requests"] == "13s"
+
+
+@pytest.mark.parametrize(("path", "stream"), PATHS)
+@pytest.mark.parametrize(("route", "told_not_to"), [("mlx>ollama", False), ("mlx>ollama>victoria", True)])
+def test_a_relay_that_fails_is_502_and_what_an_agent_did_is_not_done_again(http, gateway, path, stream, route,
+                                                                           told_not_to):
+    gateway.on[Submit] = lambda s: [protocol.Accepted(s.id, gateway.epoch, "tiny", "medium", 0, "", FIVE),
+                                    Started(s.id, "remote", route, "down", 1, 0.0, 0.0),
+                                    error(s.id, "upstream_failed", "it broke off")]
+    response = ask(http, path, stream)
+    assert response.status_code == 502 and "it broke off" in response.text
+    assert response.headers["x-warden-route"] == route and response.headers["x-warden-reason"] == "down"
+    assert response.headers["x-ratelimit-remaining-requests"] == "4"
+    assert (response.headers.get("x-should-retry") == "false") == told_not_to
+
+
+@pytest.mark.parametrize(("path", "stream"), [pair for pair in PATHS if pair[0] != "/chat/stream"])
+def test_steps_of_an_agent_are_no_part_of_an_answer(http, gateway, path, stream):
+    gateway.on[Submit] = lambda s: [accepted(s.id, 1), Started(s.id, "victoria", "victoria", "", 1, 0.0, 0.0),
+                                    Note(s.id, "start", "begun"), Note(s.id, "step", "think"), tokens(s.id, 0, "a"),
+                                    done(s.id, route="victoria")]
+    text = ask(http, path, stream).text
+    assert "think" not in text and "begun" not in text and '"a"' in text
 
 
 def test_an_end_nobody_asked_for_is_an_error():

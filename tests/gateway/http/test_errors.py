@@ -2,8 +2,16 @@
 
 import pytest
 
-from gateway.http.errors import anthropic_type, dialect_of, error_body, error_headers, openai_type
-from gateway.protocol import ERRORS
+from gateway.http.errors import (
+    Elsewhere,
+    anthropic_type,
+    dialect_of,
+    error_body,
+    error_headers,
+    openai_type,
+    rate_headers,
+)
+from gateway.protocol import ERRORS, RateInfo, Started
 
 
 @pytest.mark.parametrize("code", ERRORS)
@@ -28,6 +36,7 @@ def test_an_unknown_model_is_the_fault_of_the_field_model():
 @pytest.mark.parametrize("code", ERRORS)
 def test_retry_after_goes_with_capacity_and_no_retry_with_what_cannot_change(code):
     entry, headers = ERRORS[code], error_headers(code, 0.5 if code == "model_unavailable" else 0.0)
+    assert ("www-authenticate" in headers) == (entry.status == 401)
     assert ("retry-after" in headers) == (entry.retryable and entry.fault == "capacity")
     assert (headers.get("x-should-retry") == "false") == (entry.status >= 500 and not entry.retryable)
 
@@ -41,6 +50,15 @@ def test_a_time_to_come_again_is_given_for_a_crash_if_it_is_known():
     assert error_headers("worker_crashed", 4) == {"retry-after": "4"} and error_headers("worker_crashed") == {}
 
 
+@pytest.mark.parametrize("code", ERRORS)
+def test_what_an_agent_may_have_done_is_never_to_be_tried_again(code):
+    elsewhere = Elsewhere()
+    assert elsewhere.forbids(code) is False
+    elsewhere.see(Started("1", "victoria", "victoria", "", 1, 0.0, 0.0))
+    elsewhere.see(Started("1", "tiny", "victoria>mlx", "failed", 2, 0.0, 0.0))
+    assert error_headers(code, 4, once=elsewhere.forbids(code)) == {"x-should-retry": "false"}
+
+
 def test_a_model_that_waits_for_a_person_is_not_to_be_tried_again():
     assert error_headers("model_unavailable") == {"x-should-retry": "false"}
     assert error_headers("model_unavailable", 30) == {"retry-after": "30"}
@@ -49,6 +67,27 @@ def test_a_model_that_waits_for_a_person_is_not_to_be_tried_again():
 def test_the_busy_text_is_not_doubled():
     assert error_body("ollama", "queue_full", "server busy, please try again") == {
         "error": "server busy, please try again"}
+
+
+@pytest.mark.parametrize(("code", "openai", "anthropic"), [
+    ("unauthorized", "authentication_error", "authentication_error"),
+    ("model_reserved", "permission_error", "permission_error"),
+    ("model_not_allowed", "permission_error", "permission_error"),
+    ("rate_limited", "rate_limit_error", "rate_limit_error"), ("loop_detected", "server_error", "api_error")])
+def test_types_that_sdks_make_exceptions_of(code, openai, anthropic):
+    assert (openai_type(code), anthropic_type(code)) == (openai, anthropic)
+
+
+def test_your_own_quota_says_when_it_is_free_again_and_how_much_is_left():
+    assert error_headers("rate_limited", 88.2) == {"retry-after": "89"}
+    assert rate_headers(RateInfo(500, 0, 88.2)) == {
+        "x-ratelimit-limit-requests": "500", "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "89s"}
+    assert rate_headers(None) == {}
+
+
+def test_a_circle_is_not_to_be_tried_again():
+    assert error_headers("loop_detected") == {"x-should-retry": "false"}
 
 
 @pytest.mark.parametrize(("path", "dialect"), [("/v1/models", "openai"), ("/v1/nothing", "openai"), ("/v2", "ollama"),

@@ -1,11 +1,16 @@
 """Who may talk to us: Host and Origin on every route, before anything else."""
 
+from collections.abc import Iterator
+
+import httpx
 import pytest
 
 from gateway.http.app import ROUTES
 from gateway.http.errors import Problem
 from gateway.http.guard import check_host, check_origin, name_in
 from gateway.protocol import Submit
+from tests.support.http_stack import TOML, HttpStack
+from tests.support.lan import lan_address
 
 ALLOWED = frozenset({"localhost", "127.0.0.1", "[::1]", "chat.example"})
 
@@ -82,3 +87,48 @@ def test_the_request_id_is_the_callers_if_it_is_sane(http, given, kept):
 def test_made_request_ids_differ_and_errors_have_one_too(http):
     ids = {http.get(path).headers["x-request-id"] for path in ("/livez", "/livez", "/nothing", "/api/chat")}
     assert len(ids) == 4
+
+
+# -- reached by other machines -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reachable(tmp_path_factory) -> Iterator[HttpStack]:
+    with HttpStack(tmp_path_factory.mktemp("h"), TOML.replace("[server]", '[server]\nhost = "0.0.0.0"')) as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("host", ["192.168.1.7", "192.168.1.7:11435", "[fd00::2]:11435", "[FD00::2]",
+                                  "[::ffff:10.0.0.1]"])
+def test_any_address_is_ours_where_others_can_reach_us_and_nowhere_else(reachable, http, host):
+    check_host(host, ALLOWED, addresses=True)
+    assert reachable.client.get("/livez", headers={"host": host}).status_code == 200
+    with pytest.raises(Problem, match="allowed_hosts"):
+        check_host(host, ALLOWED)
+    assert http.get("/livez", headers={"host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "192.168.1.7.nip.io", "127.1", "0x7f.0.0.1", "2130706433", "[]",
+                                  "[1]", "192.168.1.256", "192.168.1.7@evil.example", "[fe80::1%25eth0]", ""])
+def test_names_stay_refused_where_others_can_reach_us(reachable, host):
+    with pytest.raises(Problem, match="allowed_hosts"):
+        check_host(host, ALLOWED, addresses=True)
+    assert reachable.client.get("/livez", headers={"host": host}).status_code in (400, 403)
+
+
+def test_by_its_own_address_this_machine_is_served(reachable):
+    address = lan_address()
+    if not address:
+        pytest.skip("this machine has no address but those of the loopback")
+    url = f"http://{address}:{reachable.port}"
+    assert httpx.get(f"{url}/livez").status_code == 200
+    assert httpx.get(f"{url}/livez", headers={"origin": url}).status_code == 200
+    refused = [{"origin": "http://192.168.1.7"}, {"origin": f"http://{address}"}, {"host": "evil.example"},
+               {"origin": f"http://{address}:1"}, {"origin": f"http://127.0.0.1:{reachable.port}"}]
+    assert [httpx.get(f"{url}/livez", headers=headers).status_code for headers in refused] == [403] * 5
+
+
+def test_the_page_of_another_address_is_not_ours():
+    with pytest.raises(Problem, match="allowed_hosts"):
+        check_origin("http://192.168.1.9", "192.168.1.7:11435", {"chat.example"})
+    assert check_origin("http://192.168.1.7:11435", "192.168.1.7:11435", {"chat.example"}) is False

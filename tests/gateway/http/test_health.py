@@ -2,7 +2,7 @@
 
 import pytest
 
-from control.states import Phase
+from control.states import Breaker, Phase
 from control.table import FOREVER, ControlWords, GatewayWords, Row, RowControl, RowGateway, RowWorker, Snapshot
 from gateway.http.health import make_health, make_queue_stats, why_not_ready
 from tests.support.http_stack import TOML, make_config
@@ -19,14 +19,15 @@ def words(kind: type, **given: int):
     return kind(**(dict.fromkeys(kind._fields, 0) | given))
 
 
-def row(index: int = 0, name: str = "tiny", control: Phase = Phase.ALIVE, worker: Phase = Phase.READY, **given) -> Row:
+def row(index: int = 0, name: str = "tiny", control: Phase = Phase.ALIVE, worker: Phase = Phase.READY,
+        reason: str = "as control says", **given) -> Row:
     return Row(index, name,
                words(RowControl, incarnation=1, phase=control, pid=4711, share_bytes=GIB, pinned=1,
                      keep_until_ns=NOW_NS + 90 * S),
                words(RowGateway, epoch=5, incarnation=1, use_count=9, last_dispatch_ns=NOW_NS - 60 * S,
                      **given.pop("gateway", {})),
-               words(RowWorker, incarnation=1, phase=worker, heartbeat_ns=NOW_NS, footprint_bytes=123, load_ms=1500,
-                     **given), "as control says")
+               words(RowWorker, **{"incarnation": 1, "phase": worker, "heartbeat_ns": NOW_NS, "footprint_bytes": 123,
+                                   "load_ms": 1500} | given), reason)
 
 
 def snapshot(*rows: Row, **given) -> Snapshot:
@@ -53,7 +54,7 @@ def test_all_fields_of_a_healthy_stack(health):
         "max_concurrent": 5,
         "memory": {"used_percent": 75.0, "available_gb": 4.0, "total_gb": 16.0, "warning_threshold": 85,
                    "critical_threshold": 95, "emergency_threshold": 98, "budget_gb": 12.0, "reserved_gb": 2.0},
-        "rate_limit": {"max_per_window": None, "window_seconds": None},
+        "rate_limit": {"max_per_window": 500, "window_seconds": 90.0},
         "backends": {"mlx": {"healthy": True, "models": 2}}, "warnings": []}
 
 
@@ -158,6 +159,72 @@ def test_a_model_in_trouble_is_a_warning_with_the_reason(health, phase):
     assert found["status"] == "warning" and found["warnings"] == [f"other is {phase.name.lower()}: as control says"]
     quiet = health(snapshot(row(1, "other", phase)._replace(reason="")))
     assert quiet["warnings"] == [f"other is {phase.name.lower()}"]
+
+
+RELAYS = '[relays]\nollama_url = "http://10.0.0.7:11434"\nvictoria_url = "http://127.0.0.1:8010"\n'
+
+
+def relay(name: str, **given) -> Row:
+    return row(5, name, **given)
+
+
+@pytest.mark.parametrize(("ollama", "state", "reason"), [
+    (relay("relay-ollama"), "ready", ""),
+    (relay("relay-ollama", breaker=Breaker.OPEN), "down", "its server does not answer"),
+    (relay("relay-ollama", breaker=Breaker.HALF_OPEN), "down", "its server does not answer"),
+    (relay("relay-ollama", worker=Phase.LOADING), "starting", "as control says"),
+    (relay("relay-ollama", worker=Phase.EMPTY), "starting", "as control says"),
+    (relay("relay-ollama", control=Phase.STARTING), "starting", "as control says"),
+    (relay("relay-ollama", control=Phase.DOWN), "stopped", "as control says"),
+    (relay("relay-ollama", worker=Phase.DRAINING), "stopped", "as control says"),
+    (relay("relay-ollama", heartbeat_ns=NOW_NS - 4 * S), "down", "its process does not answer"),
+    (None, "starting", "it has no row yet"),
+])
+def test_relays_are_backends_and_no_models(tmp_path, ollama, state, reason):
+    config = make_config(tmp_path, RELAYS + TOML)
+    rows = [row(), relay("relay-victoria"), *([ollama] if ollama else [])]
+    found = make_health(snapshot(*rows), config, "0.1.0", now_ns=NOW_NS, wall_s=WALL_S)
+    assert found["backends"] == {"mlx": {"healthy": True, "models": 2},
+                                 "ollama": {"healthy": state == "ready", "state": state, "reason": reason},
+                                 "victoria": {"healthy": True, "state": "ready", "reason": ""}}
+    assert found["models_cached"] == 1 and found["active_model_requests"].keys() == {"tiny"}
+    assert any("ollama does not answer" in warning for warning in found["warnings"]) == (state != "ready")
+    assert "10.0.0.7" not in str(found), "monitors need no key, so they get no addresses"
+
+
+FOR_AGENTS = TOML + """
+[models.helper]
+engine = "echo"
+audience = "agents"
+aliases = ["org/Small-Helper:1b"]
+[models.helper-for-people]
+engine = "echo"
+"""
+
+
+def test_models_for_agents_are_named_to_nobody_and_count_as_work(tmp_path):
+    config = make_config(tmp_path, FOR_AGENTS)
+    silent = row(3, "helper", gateway={"dispatched": 3})
+    silent = silent._replace(worker=silent.worker._replace(heartbeat_ns=NOW_NS - 4 * S))
+    for hidden in (row(3, "helper", gateway={"dispatched": 3}), row(3, "helper", worker=Phase.LOADING), silent,
+                   row(3, "helper", Phase.QUARANTINED)._replace(reason="cannot read /x/small-helper")):
+        shown = row(reason="the Helper needs room; org/small-helper:1b and helper-for-people stay")
+        table = snapshot(shown, hidden, gateway={"running_low": 3}, warning="nothing can go: helper (3 requests), tiny")
+        found = make_health(table, config, "0.1.0", now_ns=NOW_NS, wall_s=WALL_S)
+        assert "helper" not in str(found).lower().replace("helper-for-people", ""), found
+        assert (found["total_models"], found["models_cached"], found["active_requests"]) == (3, 1, 3)
+        assert found["backends"]["mlx"]["models"] == 3 and found["active_model_requests"].keys() == {"tiny"}
+        assert found["memory"]["reserved_gb"] == 2.0 and not found["loading_models"]
+        reserved, [entry] = "a model reserved for agents", found["cached_models"]
+        assert entry["reason"] == f"the {reserved} needs room; {reserved} and helper-for-people stay"
+        assert found["warnings"][0] == f"nothing can go: {reserved} (3 requests), tiny"
+    assert f"{reserved} is quarantined" in found["warnings"]
+
+
+def test_a_rate_that_is_not_limited_is_null(tmp_path):
+    config = make_config(tmp_path, "[limits]\nrate_limit_max = 0\nrate_limit_window_s = 30\n" + TOML)
+    found = make_health(snapshot(), config, "0.1.0", now_ns=NOW_NS, wall_s=WALL_S)
+    assert found["rate_limit"] == {"max_per_window": None, "window_seconds": 30.0}
 
 
 def test_queue_stats(tmp_path):

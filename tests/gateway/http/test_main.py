@@ -11,7 +11,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from control.home import home_from_env, prepare_home
+from control.home import Home, home_from_env, prepare_home
 from control.journal import get_journal
 from gateway.http import __main__ as program
 from gateway.protocol import Submit
@@ -135,9 +135,17 @@ def test_what_the_server_logs_as_an_error_is_one_line_of_the_journal():
 
 def test_bind_takes_the_configured_address(tmp_path):
     config = replace(make_config(tmp_path), port=0)
-    free = program.bind(config)
+    free = program.bind(config, Home(tmp_path))
     with free:
         assert free.getsockname()[0] == "127.0.0.1"
         free.listen()
         with pytest.raises(program.CannotListen, match="WARDEN_PORT"):
-            program.bind(replace(config, port=free.getsockname()[1]))
+            program.bind(replace(config, port=free.getsockname()[1]), Home(tmp_path))
+
+
+def test_an_address_that_others_reach_is_not_taken_without_a_key_and_exit_code_2(environment):
+    process = spawn(environment | {"WARDEN_HOST": "0.0.0.0", "WARDEN_PORT": "12999"}, subprocess.DEVNULL)
+    _, log = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 2
+    [line] = log.decode().splitlines()
+    assert "warden key create" in line and "0.0.0.0" in line

@@ -98,8 +98,7 @@ def test_empty_fields_count_as_absent(http, extra):
 @pytest.mark.parametrize(("path", "extra", "field"), [
     ("/api/chat", {"format": "json"}, "format"), ("/api/chat", {"format": {"type": "object"}}, "format"),
     ("/api/chat", {"tools": [{"type": "function"}]}, "tools"), ("/api/chat", {"think": True}, "think"),
-    ("/api/chat", {"messages": [*HI, {"role": "user", "content": "x", "images": ["aGk="]}]}, "messages[1].images"),
-    ("/api/generate", {"images": ["aGk="]}, "images"), ("/api/generate", {"suffix": "end"}, "suffix"),
+    ("/api/generate", {"images": ["aGk="], "raw": True}, "images"), ("/api/generate", {"suffix": "end"}, "suffix"),
     ("/api/generate", {"template": "{{ .Prompt }}"}, "template"), ("/api/generate", {"context": [1, 2]}, "context"),
 ])
 def test_what_is_not_offered_is_501_and_says_so(http, gateway, path, extra, field):
@@ -200,6 +199,40 @@ def test_no_model_is_the_default_and_the_answer_names_it(http, gateway):
     assert http.post("/api/chat", json={"messages": HI, "stream": False}).json()["model"] == "tiny"
     assert gateway.wait_for(Submit).model == ""
     assert http.post("/api/generate", json={"stream": False}).json()["model"] == "tiny"
+
+
+def test_images_go_with_their_message(http, gateway):
+    http.post("/api/chat", json={"messages": [*HI, {"role": "user", "content": "what is it?", "images": ["aGk="]}]})
+    http.post("/api/generate", json={"prompt": "what is it?", "images": ["aG\nk=", "aG8="]})
+    chat, generate = gateway.all(Submit)
+    assert [message.images for message in chat.messages] == [[], ["aGk="]]
+    assert generate.messages == [Message("user", "what is it?", ["aGk=", "aG8="])]
+
+
+@pytest.mark.parametrize(("path", "body", "field"), [
+    ("/api/chat", {"messages": [*HI, {"role": "user", "images": ["aGk=", "no image!"]}]}, "messages[1].images[1]: "),
+    ("/api/chat", {"messages": [{"role": "user", "images": ["http://x/cat.png"]}]}, "messages[0].images[0]: "),
+    ("/api/generate", {"prompt": "hi", "images": ["data:image/png;base64,aGk="]}, "images[0]: "),
+    ("/api/generate", {"prompt": "hi", "images": ["aGk=", ""]}, "images[1]: "),
+    ("/api/generate", {"prompt": "hi", "images": ["aGk"]}, "images[0]: "),
+    ("/api/generate", {"prompt": "hi", "images": "aGk="}, "images: "),
+    ("/api/generate", {"prompt": "hi", "images": ["aGk="] * 65}, "images: "),
+])
+def test_an_image_that_is_none_is_400_and_named(http, gateway, path, body, field):
+    response = http.post(path, json=body)
+    assert response.status_code == 400 and response.json()["error"].startswith(field), response.text
+    assert not gateway.all(Submit)
+
+
+def test_category_is_a_field_that_beats_the_header(http, gateway):
+    headers = {"X-Warden-Category": "fast"}
+    for path in ("/api/chat", "/api/generate"):
+        asked = {"messages": HI, "prompt": "hi"}
+        http.post(path, json=asked | {"category": "coding"}, headers=headers)
+        http.post(path, json=asked, headers=headers)
+        http.post(path, json=asked | {"category": None})
+    assert [submit.category for submit in gateway.all(Submit)] == ["coding", "fast", ""] * 2
+    assert http.post("/api/chat", json={"messages": HI, "category": 5}).json()["error"].startswith("category: ")
 
 
 @pytest.mark.parametrize("given", ["high", "HIGH", "Low"])

@@ -78,8 +78,7 @@ def test_empty_and_unknown_fields_are_accepted(http, extra):
     ({"tools": [{"type": "function"}]}, "tools"), ({"functions": [{}]}, "functions"), ({"n": 2}, "n"),
     ({"logprobs": True}, "logprobs"), ({"response_format": {"type": "json_object"}}, "response_format"),
     ({"logit_bias": {"50256": -100}}, "logit_bias"), ({"audio": {"voice": "alloy"}}, "audio"),
-    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
-     "messages[0].content[0]"),
+    ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0]"),
     ({"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]}, "messages[0].tool_calls"),
 ])
 def test_what_is_not_offered_is_501_and_says_so(http, gateway, extra, param):
@@ -88,6 +87,57 @@ def test_what_is_not_offered_is_501_and_says_so(http, gateway, extra, param):
     found = response.json()["error"]
     assert (found["code"], found["param"], found["type"]) == ("not_offered", param, "server_error")
     assert "later" in found["message"] and not gateway.all(Submit)
+
+
+PNG = "data:image/png;base64,aGk="
+
+
+def with_image(image: object) -> dict:
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": "what is it?"},
+                                                      {"type": "image_url", "image_url": image}]}]}
+
+
+@pytest.mark.parametrize("image", [{"url": PNG}, {"url": PNG, "detail": "low"}, PNG,
+                                   {"url": "DATA:image/jpeg;charset=x;base64,aGk="}])
+def test_an_image_is_taken_from_its_data_url(http, gateway, image):
+    assert http.post(URL, json=with_image(image)).status_code == 200
+    assert gateway.wait_for(Submit).messages == [Message("user", "what is it?", ["aGk="])]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:11435/x.png", "https://x/cat.png", "file:///etc/passwd", ""])
+def test_an_image_by_its_address_is_501_and_never_fetched(http, gateway, address):
+    response = http.post(URL, json=with_image({"url": address}))
+    found = response.json()["error"]
+    assert (response.status_code, found["code"]) == (501, "not_offered") and "data:image" in found["message"]
+    assert found["param"] == "messages[0].content[1].image_url" and not gateway.all(Submit)
+
+
+@pytest.mark.parametrize("image", [None, {"url": "data:,"}, {"url": "data:text/html;base64,aGk="},
+                                   {"url": "data:image/png,aGk="}, {"url": "data:image/png;base64,"},
+                                   {"url": "data:image/png;base64,aGk"}, {"url": "data:image/png;base64,ü"}])
+def test_a_data_url_that_is_no_image_is_400(http, gateway, image):
+    response = http.post(URL, json=with_image(image))
+    found = response.json()["error"]
+    assert (response.status_code, found["param"]) == (400, "messages[0].content[1].image_url"), found
+    assert not gateway.all(Submit)
+
+
+def test_a_category_comes_in_a_header(http, gateway):
+    http.post(URL, json={"messages": HI}, headers={"X-Warden-Category": "coding"})
+    http.post(URL, json={"messages": HI})
+    assert [submit.category for submit in gateway.all(Submit)] == ["coding", ""]
+
+
+@pytest.mark.parametrize(("code", "kind"), [
+    ("unauthorized", "authentication_error"), ("model_reserved", "permission_error"),
+    ("model_not_allowed", "permission_error"), ("rate_limited", "rate_limit_error"),
+    ("upstream_failed", "server_error"), ("upstream_timeout", "server_error"), ("loop_detected", "server_error")])
+def test_errors_of_routing_and_of_keys(http, gateway, code, kind):
+    gateway.on[Submit] = lambda s: [error(s.id, code, "so it is")]
+    response = http.post(URL, json={"messages": HI})
+    found = response.json()["error"]
+    assert response.status_code == protocol.ERRORS[code].status
+    assert (found["type"], found["code"], found["message"]) == (kind, code, "so it is")
 
 
 @pytest.mark.parametrize(("body", "param"), [
@@ -103,6 +153,15 @@ def test_wrong_values_are_400_and_name_the_field(http, gateway, body, param):
     assert response.status_code == 400 and found["type"] == "invalid_request_error"
     assert (found["code"], found["param"]) == ("invalid_request", param), found
     assert not gateway.all(Submit)
+
+
+def test_what_the_gateway_finds_wrong_is_named_as_the_caller_knows_it(http, gateway):
+    gateway.on[Submit] = lambda s: [error(s.id, "invalid_request", "Expected `str` of length <= 256 - at `$.model`")]
+    found = http.post(URL, json={"messages": HI}).json()["error"]
+    assert (found["message"], found["param"]) == ("model: Expected `str` of length <= 256", "model")
+    gateway.on[Submit] = lambda s: [error(s.id, "invalid_request", "prompt: must not be empty")]
+    found = http.post(URL, json={"messages": HI}).json()["error"]
+    assert (found["message"], found["param"]) == ("prompt: must not be empty", None)
 
 
 def test_errors_before_the_first_token_have_their_status(http, gateway):

@@ -5,10 +5,15 @@ import hashlib
 import re
 import time
 
+import httpx
 import pytest
 
 from control.table import ControlWords, GatewayWords
+from gateway import VERSION
 from gateway.http.ops_api import page_headers
+from gateway.protocol import ListModels
+from tests.support.http_stack import TOML, HttpStack
+from tests.support.lan import lan_address
 
 
 @pytest.fixture
@@ -101,3 +106,29 @@ def test_the_chat_page_makes_no_markup_of_text_and_needs_nothing_from_elsewhere(
 def test_page_headers_name_each_script():
     policy = page_headers(b"<style>a</style><script>b</script>x<script>c</script>")["content-security-policy"]
     assert policy.count("sha256-") == 3
+
+
+# -- from other machines -------------------------------------------------------------------------------------------
+
+
+REACHABLE = TOML.replace("[server]", '[server]\nhost = "0.0.0.0"') + '[relays]\nvictoria_url = "http://127.0.0.1:9"\n'
+
+
+def test_whoever_is_elsewhere_reads_how_we_are_and_no_more(tmp_path):
+    address = lan_address()
+    if not address:
+        pytest.skip("this machine has no address but those of the loopback")
+    with HttpStack(tmp_path, REACHABLE) as stack:
+        elsewhere = f"http://{address}:{stack.port}"
+        for headers in ({}, {"authorization": "Bearer abc"}):
+            for path in ("/health", "/queue/stats"):
+                assert httpx.get(elsewhere + path, headers=headers).json() == {
+                    "status": "degraded", "service": "mlx-warden", "version": VERSION}
+            assert httpx.get(f"{elsewhere}/status", headers=headers).json() == {
+                "status": "degraded", "service": "mlx-warden", "version": VERSION,
+                "backends": {"mlx": {"healthy": False}, "victoria": {"healthy": False}}}
+        assert httpx.get(f"{elsewhere}/livez").json() == stack.client.get("/livez").json()
+        assert httpx.get(f"{elsewhere}/readyz").json() == stack.client.get("/readyz").json()
+        assert "memory" in stack.client.get("/health").json(), "here everything can be read"
+        assert "reason" in stack.client.get("/status").json()["backends"]["mlx"]
+        assert not stack.gateway.all(ListModels)
