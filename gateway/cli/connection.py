@@ -10,12 +10,14 @@ from gateway.protocol import ERRORS
 
 
 def is_callers_fault(code: str) -> bool:
-    return ERRORS[code].fault == "caller"
+    """The same again would fail again: unlike one that only came too often."""
+    return ERRORS[code].fault == "caller" and not ERRORS[code].retryable
 
 
 @contextmanager
-def connected(home: Home, is_usage: Callable[[str], bool] = is_callers_fault) -> Iterator[BlockingClient]:
-    """A client for as long as the block runs. `is_usage` says which codes are exit code 2.
+def connected(home: Home, is_usage: Callable[[str], bool] = is_callers_fault, *,
+              key: str = "") -> Iterator[BlockingClient]:
+    """A client for as long as the block runs. `is_usage` says which codes are exit code 2; `key`: the API key.
 
     Raises:
         CommandFailed: nothing runs in this home, or the gateway refused what the block asked for.
@@ -23,7 +25,7 @@ def connected(home: Home, is_usage: Callable[[str], bool] = is_callers_fault) ->
     if not (home.socket_dir / "clients.ipc").exists():
         raise CommandFailed(f"nothing runs in {home.root}; start it with `warden up`")
     try:
-        with BlockingClient(home.endpoint("clients")) as client:
+        with BlockingClient(home.endpoint("clients"), key=key) as client:
             yield client
     except GatewayError as error:
         code = USAGE if error.code in ERRORS and is_usage(error.code) else FAILED

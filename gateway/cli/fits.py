@@ -77,7 +77,7 @@ def fits(
     others = [each for each in stage.loaded if each.name != chosen.slug]
     free_bytes = stage.ceiling.bytes - sum(each.share_bytes for each in others)
     least, given = (
-        make_plan(facts, batch=min(chosen.batch_size, config.max_running), context=chosen.context_length,
+        make_plan(facts, batch=min(chosen.batch_size, config.rows_max), context=chosen.context_length,
                   memory_bytes=int(chosen.memory_gb * GIB), profile=read_profile(home.profiles, chosen.slug,
                                                                                  fingerprint(chosen)),
                   shrink=0, room_bytes=room)
@@ -103,12 +103,14 @@ def find_model(config: "Config", name: str) -> "ModelConfig":
     """
     from pathlib import Path
 
-    from control.config import ConfigError, ModelConfig, slug_of
+    from control.config import NO_MODEL, RELAYS, ConfigError, ModelConfig, slug_of
     from control.weights import find_weights
 
     found = config.find(name) if name else None
     if found:
         return found
+    if name in RELAYS.values():
+        raise CommandFailed(NO_MODEL.format(slug=name), USAGE)
     try:
         path = find_weights(name or "MODEL", name, [Path.cwd()], os.environ)
     except ConfigError as error:

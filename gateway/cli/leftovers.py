@@ -17,7 +17,7 @@ LOG_TAIL_BYTES = 16 * 1024
 def remove_leftovers(home: Home) -> list[str]:
     """Remove what a stack that no longer runs has left; returns the names of what was there."""
     sockets = [path for pattern in SOCKETS for path in sorted(home.socket_dir.glob(pattern))]
-    files = [*sockets, home.supervisor_pidfile, home.supervisor_conf, home.table]
+    files = [*sockets, home.supervisor_pidfile, home.supervisor_conf, home.table, home.http_secret]
     removed = []
     for path in files:
         try:

@@ -1,19 +1,24 @@
 """`warden load`, `unload`, `pin`, `unpin`: which models are loaded, as far as people have a say in it.
 
 Control decides and may refuse; its answer is the one line on stdout, its refusal the one line on stderr. Exit code 2 if
-there is no such model, 1 for every other refusal. None of them ends an answer: `unload` waits until the model is idle.
+there is no such model for this caller, 1 for every other refusal. None of them ends an answer: `unload` waits until the
+model is idle.
 """
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from gateway.cli.exits import USAGE, CommandFailed
+from gateway.cli.options import Key
 from gateway.cli.ps import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from gateway.client import BlockingClient
     from gateway.protocol import ModelInfo, Progress, Result
 
 FOR_EVER_S = -1.0  # in the client protocol
@@ -27,51 +32,62 @@ def load(
     keep_alive: Annotated[
         str, typer.Option(metavar="TIME", help="How long it stays loaded unused: 10m, 24h, 90; -1 for ever.")
     ] = "",
+    key: Key = "",
 ) -> None:
     """Load a model and wait until it is loaded. Idle models make room for it if that is needed."""
-    from gateway.cli.connection import connected
-    from gateway.cli.settings import read_home
-
     seconds = keep_alive_s(keep_alive)
-    with connected(read_home(), is_usage) as client:
+    with connected_for(model, key) as client:
         info = told(client.ask_load(model, seconds), model)
     size = size_text(info.memory_bytes or info.share_bytes)
     tokens = info.context_length or "-"
     print(f"{info.name} is loaded (memory {size}, context {tokens}, in {info.load_ms / 1000:.1f} s)")
 
 
-def unload(model: Model) -> None:
+def unload(model: Model, key: Key = "") -> None:
     """Unload a model as soon as it is idle. Whoever waits for it still gets an answer."""
-    order("unload", model)
+    order("unload", model, key)
 
 
-def pin(model: Model) -> None:
+def pin(model: Model, key: Key = "") -> None:
     """Never unload a model, whoever needs the memory. Ends with `warden unpin` or `warden down`."""
-    order("pin", model)
+    order("pin", model, key)
 
 
-def unpin(model: Model) -> None:
+def unpin(model: Model, key: Key = "") -> None:
     """Let a pinned model be unloaded like any other."""
-    order("unpin", model)
+    order("unpin", model, key)
 
 
-def order(verb: str, model: str) -> None:
+def order(verb: str, model: str, key: str = "") -> None:
     """Print control's line. Raises: CommandFailed."""
-    from gateway.cli.connection import connected
-    from gateway.cli.settings import read_home
-
-    with connected(read_home(), is_usage) as client:
+    with connected_for(model, key) as client:
         print(getattr(client, verb)(model).text)
 
 
+@contextmanager
+def connected_for(model: str, key: str) -> "Iterator[BlockingClient]":
+    """A client to ask something about `model`. Raises: CommandFailed, also if that is a relay."""
+    from control.config import NO_MODEL, RELAYS
+    from gateway.cli.connection import connected
+    from gateway.cli.settings import read_home
+    from gateway.client import GatewayError
+
+    with connected(read_home(), is_usage, key=key) as client:
+        try:
+            yield client
+        except GatewayError as error:
+            if error.code == "model_not_found" and model in RELAYS.values():
+                raise CommandFailed(NO_MODEL.format(slug=model), USAGE) from None
+            raise
+
+
 def is_usage(code: str) -> bool:
-    return code == "model_not_found"
+    return code in ("model_not_found", "model_reserved", "model_not_allowed", "unauthorized")
 
 
 def keep_alive_s(given: str) -> float | None:
     """Seconds, FOR_EVER_S, or None for "as configured". Raises: CommandFailed."""
     from control.keep_alive import parse_keep_alive
-    from gateway.cli.exits import USAGE, CommandFailed
     from gateway.protocol import KEEP_ALIVE_MAX_S
 
     if not given:

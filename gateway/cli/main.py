@@ -6,11 +6,27 @@ Nothing heavy is imported before a command is chosen, so that `warden --help` an
 import sys
 
 import typer
+from typer.core import TyperGroup
 
-from gateway.cli import answers, fits, lifecycle, models, ps, stack
+from gateway.cli import answers, batch, fits, keys, lifecycle, models, ps, route, stack
 from gateway.cli.exits import CommandFailed
 
+OF_PYDANTIC = "Value error, "
+
+
+class Commands(TyperGroup):
+    """Says what is wrong with an argument, and not who found it."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as wrong:
+            wrong.message = wrong.message.removeprefix(OF_PYDANTIC)
+            raise
+
+
 app = typer.Typer(
+    cls=Commands,
     name="warden",
     help="Several language models on one machine, one process each; none that answers or loads is ever terminated.",
     no_args_is_help=True,
@@ -32,6 +48,9 @@ app.command()(models.ls)
 app.command()(models.check)
 app.command()(fits.fits)
 app.command()(answers.ask)
+app.command()(batch.batch)
+app.command()(route.route)
+app.add_typer(keys.app, name="key")
 app.command()(models.version)
 
 

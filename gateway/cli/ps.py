@@ -1,7 +1,7 @@
-"""`warden ps`: the models of the running stack, how each is and why.
+"""`warden ps`: the models of the running stack and below them its relays, how each is and why.
 
 It reads the table and asks no process, so it works while the gateway is down. What it shows is a reading: a worker that
-is silent reads as unknown, and so do the numbers of a silent gateway. Standard output has the models and nothing else;
+is silent reads as unknown, and so do the numbers of a silent gateway. Standard output has these and nothing else;
 what concerns all of them (who is silent, what an operator should know, memory above its levels) goes to stderr.
 """
 
@@ -21,6 +21,9 @@ NS = 1_000_000_000
 IN_MINUTES_S, IN_HOURS_S, IN_DAYS_S = 100, 100 * 60, 48 * 3600  # shorter times are given in the unit before
 NO_WORD = "no fresh word from control or the worker"
 HEADER = ["NAME", "STATE", "PID", "MEM/SHARE", "CTX", "IN-FLIGHT", "QUEUED", "UNTIL", "REASON"]
+RELAY_HEADER = ["RELAY", "STATE", "BREAKER", "PID", "IN-FLIGHT", "QUEUED", "REASON"]
+READY = "ready"  # a relay's reason until control has heard why its server does not answer
+NO_ANSWER = "its server does not answer; logs/{name}.log says what it does"
 REMEDIES = {
     Phase.HELD: "`warden ctl start worker-{slug}` ends that",
     Phase.QUARANTINED: "logs/worker-{slug}.log says more, `warden ctl start worker-{slug}` tries again",
@@ -29,9 +32,10 @@ REMEDIES = {
 
 
 def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False) -> None:
-    """The models of the running stack, from the table in shared memory."""
+    """The models and relays of the running stack, from the table in shared memory."""
     import time
 
+    from control.config import RELAYS
     from control.table import Table, TableRefused
     from gateway.cli.exits import CommandFailed
     from gateway.cli.settings import read_home
@@ -44,13 +48,18 @@ def ps(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] 
     table.close()
     for line in choose_remarks(snapshot, now_ns):
         print(line, file=sys.stderr)
-    lines = [describe(row, snapshot.gateway, now_ns) for row in snapshot.rows]
+    models = [describe(row, snapshot.gateway, now_ns) for row in snapshot.rows if row.name not in RELAYS.values()]
+    relays = [describe_relay(row, snapshot.gateway, now_ns) for row in snapshot.rows if row.name in RELAYS.values()]
     if as_json:
-        print(json.dumps(lines, indent=2))
+        print(json.dumps([{"kind": "model"} | line for line in models] + [{"kind": "relay"} | line for line in relays],
+                         indent=2))
         return
     from gateway.cli.text_table import print_table
 
-    print_table(HEADER, [cells(line) for line in lines])
+    print_table(HEADER, [cells(line) for line in models])
+    if relays:
+        print()
+        print_table(RELAY_HEADER, [relay_cells(line) for line in relays])
 
 
 def choose_remarks(snapshot: "Snapshot", now_ns: int) -> list[str]:
@@ -85,9 +94,7 @@ def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> d
     phase, control = row.phase(now_ns), row.control
     pid = control.pid if control else 0
     worker = row.worker if pid and row.worker_is_fresh(now_ns) else None
-    known = _beats(gateway_words, now_ns)
-    counts = row.gateway if row.gateway and known and row.gateway.epoch == gateway_words.epoch else None
-    nothing = 0 if known else None
+    counts, nothing = _counts(row, gateway_words, now_ns)
     return {
         "name": row.name,
         "state": phase.name.lower() if phase else "unknown",
@@ -104,6 +111,33 @@ def describe(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> d
         "until": _until(control, counts, phase, now_ns),
         "reason": _reason(row, phase, now_ns),
     }
+
+
+def describe_relay(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> dict:
+    """The same of a relay, which holds no model. `breaker` "": it is not known."""
+    from control.states import Breaker
+
+    phase, pid = row.phase(now_ns), row.control.pid if row.control else 0
+    worker = row.worker if pid and row.worker_is_fresh(now_ns) else None
+    counts, nothing = _counts(row, gateway_words, now_ns)
+    answers = worker is None or worker.breaker == Breaker.CLOSED
+    return {
+        "name": row.name,
+        "state": phase.name.lower() if phase else "unknown",
+        "breaker": Breaker(worker.breaker).name.lower() if worker else "",
+        "pid": pid,
+        "in_flight": counts.dispatched - counts.finished if counts else nothing,
+        "queued": sum(counts.waiting) if counts else nothing,
+        "reason": NO_WORD if phase is None else (
+            row.reason if answers or row.reason != READY else NO_ANSWER.format(name=row.name)),
+    }
+
+
+def _counts(row: "Row", gateway_words: "GatewayWords | None", now_ns: int) -> "tuple[RowGateway | None, int | None]":
+    """What this gateway wrote about it, and what a count is where it wrote nothing: 0, or None if it is silent."""
+    known = _beats(gateway_words, now_ns)
+    ours = row.gateway if row.gateway and known and row.gateway.epoch == gateway_words.epoch else None
+    return ours, 0 if known else None
 
 
 def _keep_until_s(control: "RowControl | None", now_ns: int) -> float | None:
@@ -158,6 +192,12 @@ def cells(line: dict) -> list[str]:
     numbers = [_number(line[name]) for name in ("in_flight", "queued")]
     return [line["name"], line["state"], str(line["pid"] or "-"), "-" if sizes == "-/-" else sizes,
             str(line["context_length"] or "-"), *numbers, line["until"], line["reason"]]
+
+
+def relay_cells(line: dict) -> list[str]:
+    """One line of the table, in the order of RELAY_HEADER."""
+    return [line["name"], line["state"], line["breaker"].replace("_", "-") or "-", str(line["pid"] or "-"),
+            _number(line["in_flight"]), _number(line["queued"]), line["reason"]]
 
 
 def _number(count: int | None) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from control.config import BUILT_IN, Config, ConfigError, load_config
-from control.home import Home, home_from_env
+from control.home import Home, HomeRefused, home_from_env
 from gateway.cli.exits import USAGE, CommandFailed
 
 
@@ -27,6 +27,17 @@ def read_config(file: str = "") -> Config:
         return load_config(env, Path.cwd())
     except ConfigError as error:
         raise CommandFailed(str(error), USAGE) from None
+
+
+def refuse_open_without_keys(config: Config, home: Home) -> None:
+    """Raises: CommandFailed, if other machines could ask us without a key; names the place of `host`."""
+    from gateway import key_file
+    from gateway.keys import KeysRefused
+
+    try:
+        key_file.refuse_open_without_keys(config.is_reachable, config.host, home)
+    except (HomeRefused, KeysRefused) as refused:
+        raise CommandFailed(f"{config.places.get('host', 'host')}: {refused}", USAGE) from None
 
 
 def config_file(config: Config) -> Path | None:

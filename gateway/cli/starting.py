@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from control.config import Config
-from control.home import Home, LockHeld, acquire_lock
+from control.home import Home, LockHeld, acquire_lock, write_http_secret
 from control.supervisord import (
     Fault,
     RenderRefused,
@@ -34,7 +34,7 @@ from gateway.cli.port import check_port
 from gateway.cli.processes import NAME_KEY, UP_LOCK, described, processes_of
 from gateway.cli.readiness import Failures, Missing, choose_missing, read_http_status, read_table
 from gateway.cli.running import Rendered, choose_differences, choose_remedy, read_rendered
-from gateway.cli.settings import config_file, http_url
+from gateway.cli.settings import config_file, http_url, refuse_open_without_keys
 from gateway.cli.stopping import stop_stack, wait_for_end
 
 OLD_LOCK_WAIT_S = 5.0
@@ -70,6 +70,7 @@ def start_stack(stack: Stack, wait_s: float) -> str:
             return tell_how_it_runs(stack)
         refuse_old_processes(stack.home, stack.say)
         check_port(stack.config)
+        refuse_open_without_keys(stack.config, stack.home)
         remove_leftovers(stack.home)
         try:
             start_supervisord(stack)
@@ -140,6 +141,7 @@ def refuse_old_processes(home: Home, say: Say) -> None:
 def start_supervisord(stack: Stack) -> None:
     """Write the rendered configuration and start supervisord, which goes into the background once its socket stands."""
     write_private(stack.home, render_for(stack, secrets.token_hex(32)))
+    write_http_secret(stack.home)
     command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(stack.home.supervisor_conf)]
     try:
         done = subprocess.run(

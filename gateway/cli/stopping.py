@@ -60,7 +60,7 @@ def ask_supervisord_to_stop(home: Home) -> bool:
     supervisord = Supervisord(home)
     try:
         for fact in supervisord.processes().values():
-            if fact.pid and fact.name.startswith("worker-"):
+            if fact.pid and fact.name.startswith(("worker-", "relay-")):
                 _stop_one(supervisord, fact.name)
         supervisord.shutdown()
     except SupervisordGone:

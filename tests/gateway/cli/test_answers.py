@@ -94,7 +94,41 @@ def test_waiting_is_told_on_stderr(gateway: FakeGateway, capsys: pytest.CaptureF
         "hi\n", "[loading, about 4 s]\n[memory: waits for a, which answers]\n")
 
 
-@pytest.mark.parametrize(("code", "exit_code"), [("model_not_found", 2), ("queue_full", 1)])
+@pytest.mark.parametrize(("arguments", "variable"), [(["--key", "warden-1"], ""), ([], "warden-1"),
+                                                     (["--key", "warden-1"], "warden-2")])
+def test_the_key_goes_with_the_question(gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, arguments: list[str],
+                                        variable: str) -> None:
+    monkeypatch.setenv("WARDEN_KEY", variable)
+    assert main(["ask", "what?", *arguments]) == 0
+    assert gateway.wait_for(protocol.Submit).key == gateway.wait_for(protocol.Hello).key == "warden-1"
+
+
+def test_another_backend_or_class_than_asked_is_told_on_stderr(gateway: FakeGateway, capsys) -> None:
+    gateway.on[protocol.Submit] = lambda submit: [
+        protocol.Accepted(submit.id, 1, "tiny", "low", 0, "high"),
+        protocol.Started(submit.id, "t:1b", "mlx>ollama", "overloaded", 1, 0.0, 0.0),
+        tokens(submit.id, 0, "hi"), done(submit.id, 1)]
+    assert main(["ask", "what?", "--priority", "high"]) == 0
+    assert capsys.readouterr() == ("hi\n", "[class low: this key does not allow high]\n[mlx>ollama: overloaded]\n")
+
+
+@pytest.mark.parametrize("key", ["x" * 257, "warden-\n1", "wärden"])
+def test_what_cannot_be_a_key_is_refused_and_not_quoted(gateway: FakeGateway, capsys, key: str) -> None:
+    assert main(["ask", "what?", "--key", key]) == 2
+    err = capsys.readouterr().err
+    assert "this is no API key" in err and key not in err and not gateway.all(protocol.Submit)
+
+
+def test_the_key_goes_with_the_question_over_http(http_face: HttpFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARDEN_KEY", "warden-1")
+    assert main(["ask", "what?", "--http"]) == 0
+    monkeypatch.delenv("WARDEN_KEY")
+    assert main(["ask", "what?", "--http"]) == 0
+    assert [headers.get("Authorization") for _, headers, _ in http_face.asked] == ["Bearer warden-1", None]
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [
+    ("model_not_found", 2), ("unauthorized", 2), ("model_reserved", 2), ("rate_limited", 1), ("queue_full", 1)])
 def test_an_error_of_the_gateway(gateway: FakeGateway, capsys: pytest.CaptureFixture[str], code: str,
                                  exit_code: int) -> None:
     gateway.on[protocol.Submit] = lambda submit: [error(submit.id, code, "as it is", retry_after_s=9.0)]
@@ -113,7 +147,7 @@ def test_over_http(http_face: HttpFace, capsys: pytest.CaptureFixture[str]) -> N
     assert body["options"] == {"num_predict": 7}
 
 
-@pytest.mark.parametrize(("status", "exit_code"), [(404, 2), (503, 1)])
+@pytest.mark.parametrize(("status", "exit_code"), [(401, 2), (404, 2), (429, 1), (503, 1)])
 def test_a_status_of_http(http_face: HttpFace, capsys: pytest.CaptureFixture[str], status: int, exit_code: int) -> None:
     http_face.status, http_face.lines, http_face.headers = status, [{"error": "as it is"}], {"Retry-After": "9"}
     assert main(["ask", "what?", "--http"]) == exit_code

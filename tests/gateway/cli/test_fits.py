@@ -104,6 +104,7 @@ def test_an_alias_a_directory_and_a_cached_id_are_found(home, tmp_path, capsys):
     ("org/none", "and not in the Hugging Face cache"),
     ("warden.toml", "is a file"),
     ("", "no model '' is configured"),
+    ("relay-ollama", "relay-ollama is a relay and holds no model; `warden ctl stop relay-ollama` and"),
 ])
 def test_a_model_that_is_nowhere_is_exit_code_2(home, capsys, name, says):
     assert main(["fits", name]) == 2

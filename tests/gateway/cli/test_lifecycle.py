@@ -82,14 +82,30 @@ def test_an_order_prints_the_line_that_control_answers(gateway: FakeGateway, cap
     assert capsys.readouterr() == (f"{verb} of tiny\n", "")
 
 
+@pytest.mark.parametrize("verb", ["load", "unload", "pin", "unpin"])
+def test_the_key_goes_with_the_order(gateway: FakeGateway, capsys, monkeypatch, verb: str) -> None:
+    monkeypatch.setenv("WARDEN_KEY", "warden-1")
+    assert main([verb, "tiny"]) == 0
+    assert gateway.wait_for(getattr(protocol, "LoadModel" if verb == "load" else verb.title())).key == "warden-1"
+
+
 @pytest.mark.parametrize(("code", "exit_code"), [
-    ("model_not_found", 2), ("invalid_request", 1), ("model_busy", 1), ("gateway_unavailable", 1)])
+    ("model_not_found", 2), ("model_reserved", 2), ("unauthorized", 2),
+    ("invalid_request", 1), ("model_busy", 1), ("gateway_unavailable", 1)])
 @pytest.mark.parametrize("verb", ["load", "unload", "pin", "unpin"])
 def test_a_refusal_is_one_line_on_stderr(gateway: FakeGateway, capsys, verb: str, code: str, exit_code: int) -> None:
     text = 'model "tny" not found; did you mean tiny?'
     gateway.on |= dict.fromkeys((LoadModel, *protocol.Order.__args__), lambda asked: [error(asked.id, code, text)])
     assert main([verb, "tny"]) == exit_code
     assert capsys.readouterr() == ("", f"{text}\n")
+
+
+@pytest.mark.parametrize("verb", ["load", "unload", "pin", "unpin"])
+def test_a_relay_is_no_model_and_is_told_what_is_for_it(gateway: FakeGateway, capsys, verb: str) -> None:
+    gateway.on |= dict.fromkeys((LoadModel, *protocol.Order.__args__),
+                                lambda asked: [error(asked.id, "model_not_found", "not found")])
+    assert main([verb, "relay-ollama"]) == 2
+    assert "is a relay and holds no model; `warden ctl stop relay-ollama`" in capsys.readouterr().err
 
 
 def test_can_never_fit_is_told_with_the_numbers(gateway: FakeGateway, capsys) -> None:

@@ -27,7 +27,8 @@ def test_help_imports_nothing_heavy() -> None:
     answer = run(code)
     assert answer.returncode == 0
     assert answer.stdout.splitlines()[-1] == "[]"
-    for command in ("up", "down", "ctl", "ps", "load", "unload", "pin", "unpin", "ls", "check", "ask", "version"):
+    for command in ("up", "down", "ctl", "ps", "load", "unload", "pin", "unpin", "ls", "check", "ask", "version",
+                    "batch", "route", "key", "fits"):
         assert f"  {command} " in answer.stdout
 
 

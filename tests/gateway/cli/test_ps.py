@@ -2,12 +2,11 @@
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 
-from control.home import Home, prepare_home
-from control.states import Phase
+from control.home import Home
+from control.states import Breaker, Phase
 from control.table import (
     FOREVER,
     ControlWarning,
@@ -29,15 +28,6 @@ MIB = 1024 * 1024
 GIB = 1024 * MIB
 S = 1_000_000_000
 NOW_NS = 10**15
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    home = Home(tmp_path / "home")
-    prepare_home(home)
-    monkeypatch.setenv("WARDEN_HOME", str(home.root))
-    monkeypatch.chdir(tmp_path)
-    return home
 
 
 def write_table(home: Home, reason: str = "", warning: str = "", **words: dict) -> None:
@@ -84,7 +74,8 @@ def test_ps_shows_a_model_that_answers(home: Home, capsys: pytest.CaptureFixture
                                       "4096  2          3       in use  loaded for 2 that wait"]
     assert err == ""
     assert ps(capsys) == {
-        "name": "tiny", "state": "ready", "pid": PID, "memory_bytes": 300 * MIB, "share_bytes": 3 * GIB // 2,
+        "kind": "model", "name": "tiny", "state": "ready", "pid": PID, "memory_bytes": 300 * MIB,
+        "share_bytes": 3 * GIB // 2,
         "context_length": 4096, "load_percent": None, "in_flight": 2, "unfinished": 2, "queued": 3, "pinned": False,
         "keep_until_s": None, "until": "in use", "reason": "loaded for 2 that wait"}
 
@@ -165,6 +156,39 @@ def test_ps_tells_what_control_warns_of_and_how_memory_is(home: Home, capsys: py
     assert json.loads(out) and err.splitlines() == [
         "warning: nothing can go: tiny answers 2 requests",
         "memory is at 96.2 % of 16.0 GiB; given out: 9.0 GiB of the budget of 12.0 GiB"]
+
+
+@pytest.mark.parametrize(("words", "shown", "reason"), [
+    ({}, ["ready", "closed", str(PID), "3", "1"], "ready"),
+    ({"breaker": Breaker.OPEN}, ["ready", "open", str(PID), "3", "1"],
+     "its server does not answer; logs/relay-ollama.log says what it does"),
+    ({"breaker": Breaker.HALF_OPEN}, ["ready", "half-open", str(PID), "3", "1"], "its server does not answer; "
+     "logs/relay-ollama.log says what it does"),
+    ({"heartbeat_ns": 1, "breaker": Breaker.OPEN}, ["unknown", "-", str(PID), "3", "1"],
+     "no fresh word from control or the worker")])
+def test_ps_shows_relays_apart_from_models(home: Home, capsys: pytest.CaptureFixture[str], words: dict,
+                                           shown: list[str], reason: str) -> None:
+    now_ns = time.monotonic_ns()
+    write_table(home, **ready(now_ns))
+    table = Table.open(home.table)
+    table.name_row(1, "relay-ollama")
+    for kind, given in (
+            (RowControl, {"incarnation": 3, "phase": Phase.ALIVE, "pid": PID}),
+            (RowGateway, {"epoch": 9, "incarnation": 3, "dispatched": 5, "finished": 2, "waiting_medium": 1}),
+            (RowWorker, {"incarnation": 3, "phase": Phase.READY, "heartbeat_ns": now_ns} | words),
+            (RowReason, text_words(RowReason, "ready")._asdict())):
+        writer = table.writer(kind, 1)
+        writer.set(**given)
+        writer.flush()
+    table.close()
+    assert main(["ps"]) == 0
+    header, tiny, blank, relay_header, relay = capsys.readouterr().out.splitlines()
+    assert (header.split()[0], tiny.split()[0], blank) == ("NAME", "tiny", "")
+    assert relay_header.split() == ["RELAY", "STATE", "BREAKER", "PID", "IN-FLIGHT", "QUEUED", "REASON"]
+    assert relay.split(maxsplit=6) == ["relay-ollama", *shown, reason]
+    assert main(["ps", "--json"]) == 0
+    model, relay = json.loads(capsys.readouterr().out)
+    assert (model["kind"], relay["kind"], relay["in_flight"], relay["queued"]) == ("model", "relay", 3, 1)
 
 
 def test_ps_says_when_control_is_silent_and_when_there_is_no_table(
