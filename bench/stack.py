@@ -36,7 +36,10 @@ UP_WITHIN_S = 120.0
 DOWN_WITHIN_S = 120.0
 GONE_WITHIN_S = 10.0
 GONE_POLL_EVERY_S = 0.05
+ANY_NUMBER = 0
 DRAIN_DEADLINE_S = 10.0  # a bench that is interrupted does not wait for answers that nobody reads
+OWN_SETTINGS = {"prewarm": 0, "drain_deadline_s": DRAIN_DEADLINE_S,
+                "rate_limit_max": ANY_NUMBER}  # a bench asks more often than one caller may
 CLIENTS_LINE = "over ZeroMQ:"  # how `warden up` tells where `clients.ipc` is
 
 
@@ -76,7 +79,7 @@ class Stack:
                 settings |= {"pressure_file": folder / "pressure"}
                 settings["pressure_file"].write_text(f"{pressure}\n", encoding="utf-8")
             stack = cls(folder, port, {name: _path_in(body) for name, body in models.items()} | paths,
-                        environment_of(folder, {"prewarm": 0, "drain_deadline_s": DRAIN_DEADLINE_S} | settings))
+                        environment_of(folder, OWN_SETTINGS | settings))
             try:
                 stack._up()
                 stack._load(models if loaded is None else loaded)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.program import BenchFailed
-from bench.stack import environment_of, find_model, toml_of, wants_weights
+from bench.stack import OWN_SETTINGS, environment_of, find_model, toml_of, wants_weights
 from control.config import load_config
 
 
@@ -34,6 +34,11 @@ def test_settings_become_variables_and_the_home_is_its_own(monkeypatch, tmp_path
     ours = {name: value for name, value in environment.items() if name.startswith("WARDEN_")}
     assert ours == {"WARDEN_HOME": str(tmp_path / "home"), "WARDEN_CONFIG": str(tmp_path / "warden.toml"),
                     "WARDEN_PREWARM": "0"}
+
+
+def test_its_callers_may_ask_as_often_as_they_like(tmp_path):
+    (tmp_path / "warden.toml").write_text('[models.echo]\nengine = "echo"\n')
+    assert load_config(environment_of(tmp_path, OWN_SETTINGS), tmp_path).rate_limit_max == 0
 
 
 def test_a_model_is_a_directory_or_an_id(monkeypatch, tmp_path):

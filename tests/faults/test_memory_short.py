@@ -3,6 +3,7 @@
 import pytest
 
 from control import messages
+from control.header import header_words, warning
 from control.states import Phase
 from tests.support.control_world import GIB, World
 from tests.support.stack_fixtures import echo_settings, shared_stack
@@ -93,9 +94,9 @@ def test_row_37_memory_that_stays_wired_after_a_stop_costs_big_loads_and_no_answ
     assert row.phase is Phase.VERIFY_FREE, "its process is gone, its memory is not back yet"
     world.tick(20)
     assert world.phase("b") is Phase.READY and world.orders.count(("signal", "b", "TERM")) == 0
-    assert "12.0 GiB of a did not come back" in world.r.warning(world.now)
-    assert "a reboot frees it" in world.r.warning(world.now)
-    assert world.r.header_words()["leaked_bytes"] == 12 * GIB
+    assert "12.0 GiB of a did not come back" in warning(world.r, world.now)
+    assert "a reboot frees it" in warning(world.r, world.now)
+    assert header_words(world.r)["leaked_bytes"] == 12 * GIB
 
     world.want("big", medium=1)
     world.hello("big")
@@ -105,4 +106,4 @@ def test_row_37_memory_that_stays_wired_after_a_stop_costs_big_loads_and_no_answ
     assert "big" not in world.loads_sent(), "nothing that needs this memory is loaded"
     world.available_gb = 26.0  # found back after all
     world.tick(2)
-    assert world.r.warning(world.now) == "" and "big" in world.loads_sent()
+    assert warning(world.r, world.now) == "" and "big" in world.loads_sent()

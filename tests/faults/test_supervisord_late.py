@@ -22,6 +22,8 @@ pytestmark = pytest.mark.integration
 SETTINGS = """
 [control]
 prewarm = 0
+[limits]
+rate_limit_max = 0
 [models.a]
 engine = "echo"
 [models.b]

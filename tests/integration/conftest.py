@@ -6,9 +6,10 @@ import pytest
 
 from tests.support.live_stack import LiveStack
 from tests.support.models import model_path
+from tests.support.relay_fixtures import ollama, victoria
 from tests.support.stack_fixtures import make_stack
 
-__all__ = ["make_stack", "stack"]
+__all__ = ["make_stack", "ollama", "stack", "victoria"]
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,11 @@ def shared_stack(settings: str) -> Callable[..., Iterator[LiveStack]]:
 
 
 def echo_settings(*models: str, control: str = "", memory: str = "") -> str:
-    """Settings of echo models by name, more of which may answer at once than usual; no process is started early.
+    """Settings of echo models by name, more of which may answer at once than usual, and callers ask as often as they
+    like; no process is started early.
 
     `control` and `memory` are further lines of those sections.
     """
-    tables = [f"[control]\nprewarm = 0\n{control}", "[limits]\nmax_running = 8\n", f"[memory]\n{memory}"]
+    limits = "[limits]\nmax_running = 8\nrate_limit_max = 0\n"
+    tables = [f"[control]\nprewarm = 0\n{control}", limits, f"[memory]\n{memory}"]
     return "\n".join([*tables, *(f'[models.{name}]\nengine = "echo"\n' for name in models)])

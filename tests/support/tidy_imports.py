@@ -27,8 +27,10 @@ PARTS: dict[str, set[str]] = {
     "control": set(),
     "workers": _FACTS,
     "gateway": _FACTS | {"control.routing", "workers.protocol"},
-    "gateway.http": _FACE,
+    "gateway.http": _FACE | {"gateway.keys", "gateway.key_file"},  # it does not listen for others without a key
     "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"}  # up, down and ctl drive supervisord
+                   | {"gateway.keys", "gateway.key_file"}  # keys are made here, also while nothing runs
+                   | {"control.example_config"}  # check --example
                    | {f"control.{name}" for name in  # fits shows control's arithmetic, also for a model not configured
                       ("budget", "model_size", "pressure", "pressure_level", "profiles", "weights")},
     "bench": {"gateway", "gateway.client", "gateway.protocol", "control.table"} | PURE,  # the table to read, as all may
@@ -42,7 +44,7 @@ CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts wit
     "typer": {"gateway.cli."},
     "rich": {"gateway.cli."},
     "multiprocess": {"bench."},
-    "aiohttp": {"bench."},
+    "aiohttp": {"bench.", "workers.relay_http"},
 }
 READS_FILES = {"control.config", "control.weights"}  # their input is files; what they return is a value
 PURE_FORBIDS = {"time", "datetime", "random", "secrets", "uuid", "socket", "ssl", "select", "selectors", "asyncio",

@@ -24,6 +24,7 @@ MIRROR_MIN_LINES = 60
 SHOWN_BY_PROCESSES = ("/test_main", "/test_loop")  # they join sockets, clock and decisions: tests/integration runs them
 MIRRORED_ELSEWHERE = {  # product file without a mirror -> the test file that shows what it does
     "workers/engine.py": "tests/conformance/test_engines.py",  # an interface: one suite for all that implement it
+    "workers/relay.py": "tests/conformance/test_backends.py",  # the same, of what answers instead of an engine
 }
 CLOCKS = {"time.monotonic", "time.perf_counter", "time.time", "time.monotonic_ns", "time.perf_counter_ns",
           "monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns"}
