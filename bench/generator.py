@@ -22,7 +22,6 @@ from bench.http_load import HttpAsker
 from bench.records import Ask, Heard
 from bench.zmq_load import ZmqAsker
 
-
 TIMER_LATE_MAX_S = 0.001  # uvloop's timers know whole milliseconds only
 
 

@@ -129,6 +129,11 @@ class Config(Server, Limits, Control, Memory, Routing, Relays):
         """Can other machines reach the HTTP face?"""
         return not is_loopback(self.host)
 
+    @property
+    def needs_key(self) -> bool:
+        """Does who asks over HTTP have to give an API key?"""
+        return self.require_key or self.is_reachable
+
     def close_names(self, name: str) -> list[str]:
         """Up to three configured names or aliases that resemble `name`, nearest first, or else begin with it."""
         spelt = {canonical(each): each for model in self.models for each in (model.name, *model.aliases)}

@@ -30,7 +30,6 @@ from gateway.refusal import PRIORITY_BY_NAME, Refusal
 PERSON, AGENT = "person", "agent"
 LINKS_MAX = 4096
 FACES_MAX = 256  # processes of http, kept apart: no crowd of others makes us forget one
-USER = "user "  # how http marks a user that a front end has named, unlike an address
 HOW_TO_MAKE = "`warden key create --name NAME` makes one; send it as `Authorization: Bearer KEY`"
 
 
@@ -89,7 +88,6 @@ class Callers:
     def __init__(self, config: Config, secret: str) -> None:
         self.config = config
         self._secret = secret
-        self.need_key = config.require_key or config.is_reachable  # of callers over http
         self._keys: Sequence[keys.Key] = ()
         self._links: OrderedDict[bytes, _Link] = OrderedDict()  # the longest unused first
         self._faces: OrderedDict[bytes, _Link] = OrderedDict()  # those of http
@@ -120,12 +118,12 @@ class Callers:
         given, spoken_for = key or known.key, caller if known.is_http else ""
         if given and (found := keys.find(given, self._keys)) is not None:
             return self._caller_of(found, spoken_for)  # 1
-        must = self.need_key and (known.is_http or known.may_be or not self._secret)
+        must = self.config.needs_key and (known.is_http or known.may_be or not self._secret)
         if given and (must or given.startswith(keys.PREFIX)):
             raise Refusal("unauthorized", f"this API key is not known here; {HOW_TO_MAKE}")  # 3
         if must:
             raise Refusal("unauthorized", f"an API key is needed here; {HOW_TO_MAKE}")  # 2
-        if link is None and self.need_key:
+        if link is None and self.config.needs_key:
             raise Refusal("gateway_unavailable", "who asks is not known yet; say `hello` first, then ask again", 1.0)
         return Caller(spoken_for or client.hex(), "", PERSON, Priority.HIGH, None, self.config.rate_limit_max,  # 4
                       is_operator=bool(self._secret and link) and not (link.is_http or link.may_be))  # 7
@@ -134,7 +132,7 @@ class Callers:
         """Users of a front end share its key and its rate, but wait in the queue as themselves."""
         models = {name: self.config.find(name) for name in key.models if name}
         return Caller(
-            id=f"key {key.name}" + (f" for {spoken_for}" if spoken_for.startswith(USER) else ""),
+            id=f"key {key.name}" + (f" for {spoken_for}" if spoken_for.startswith(protocol.USER) else ""),
             name=key.name,
             audience=key.audience,
             max_priority=PRIORITY_BY_NAME[key.max_priority],

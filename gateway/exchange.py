@@ -72,7 +72,7 @@ def cost_chars(event: Answered | GatewayError) -> int:
 def goes_elsewhere(event: object) -> bool:
     """Another server is given the request, or has begun it; that may have effects there."""
     if isinstance(event, Started):
-        return event.route.rpartition(">")[2] not in LOCAL
+        return protocol.backend_of(event.route) not in LOCAL
     return isinstance(event, Progress) and event.reason == HANDED_ON
 
 

@@ -33,13 +33,13 @@ from gateway.counters import Publisher
 from gateway.dispatcher import Dispatcher
 from gateway.fanout import Fanout, Sent
 from gateway.key_file import KeyFile, key_path
+from gateway.worker_side import CLOCK_GAP_S
 from workers import protocol as jobs
 
 TICK_S = 0.05
 FRAMES_PER_TURN_MAX = 256
 CLIENT_FRAMES_MAX = 64  # frames inside ZeroMQ per client; the rest waits in Fanout, where it is counted
 FRAME_OVERHEAD_BYTES = 64 * 1024
-CLOCK_GAP_S = 5.0
 LAST_WORDS_MS = 1000
 READ_LAST_WORDS_S = 0.3
 GREET_EVERY_S = 0.25

@@ -39,16 +39,18 @@ from gateway.protocol_events import (
     Tokens,
     Usage,
     Welcome,
+    backend_of,
 )
 from gateway.protocol_info import BackendInfo, CallerInfo, ModelInfo, OrderDone, RouteInfo, RouteStep, StatsInfo
 
 __all__ = ["ERRORS", "HANDED_ON", "TERMINAL", "Accepted", "BackendInfo", "CallerInfo", "Done", "Error", "ErrorCode",
            "Event", "ModelInfo", "Note", "OrderDone", "Progress", "RateInfo", "Result", "RouteInfo", "RouteStep",
-           "Started", "StatsInfo", "Timings", "Tokens", "Usage", "Welcome"]
+           "Started", "StatsInfo", "Timings", "Tokens", "Usage", "Welcome", "backend_of"]
 
 VERSION = 1
 ID_MAX_CHARS = 128
 KEY_MAX_CHARS = 256
+USER = "user "  # what `caller` begins with if it is a user that a front end has named, and no address
 STOP_MAX = 16
 STOP_MAX_CHARS = 256
 MESSAGES_MAX = 4096

@@ -39,6 +39,11 @@ class Accepted(msgspec.Struct, tag="accepted", tag_field="type", frozen=True):
     rate: RateInfo | None = None
 
 
+def backend_of(route: str) -> str:
+    """Who answers: the last of the route."""
+    return route.rpartition(">")[2]
+
+
 HANDED_ON = "handed on"  # reason of the Progress that goes out before a job goes to another server
 
 

@@ -16,7 +16,6 @@ from gateway.http.guard import Guard
 from gateway.protocol import ERRORS
 
 
-
 def absent(what: str) -> Handler:
     """501 where a dialect has an endpoint that we do not: its clients read 404 as "no such model"."""
     async def refuse(call: Call) -> None:

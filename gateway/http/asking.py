@@ -22,25 +22,19 @@ A request without a key is refused here as well as by the gateway, so that neith
 
 from ipaddress import ip_address
 
-from control.config import Config
 from gateway.http.call import Call
 from gateway.http.errors import Problem
-from gateway.protocol import ID_MAX_CHARS, KEY_MAX_CHARS
+from gateway.protocol import ID_MAX_CHARS, KEY_MAX_CHARS, USER
 
 KINDS = ("chat", "task", "batch", "agent")
-USER = "user "  # how the gateway tells a user from an address
 BEARER = "bearer "
 NEEDED = ("an API key is needed here; send it as `Authorization: Bearer KEY` or `x-api-key: KEY` (`warden key create "
           "--name NAME` makes one)")
 
 
-def needs_key(config: Config) -> bool:
-    return config.require_key or config.is_reachable
-
-
 def may_see_all(call: Call) -> bool:
     """Do pages of operations tell this caller more than how we are? By the address; nobody is asked."""
-    return is_here(call.caller) or not needs_key(call.services.config)
+    return is_here(call.caller) or not call.services.config.needs_key
 
 
 def read_key(call: Call) -> str:
@@ -51,7 +45,7 @@ def read_key(call: Call) -> str:
         given = authorization[len(BEARER):].strip()
     if len(given) > KEY_MAX_CHARS:
         raise Problem("unauthorized", f"this API key has {len(given)} characters; ours have at most {KEY_MAX_CHARS}")
-    if not given and needs_key(call.services.config):
+    if not given and call.services.config.needs_key:
         raise Problem("unauthorized", NEEDED)
     return given
 

@@ -7,8 +7,8 @@ what an agent does meanwhile, why the request waits, or that another backend ans
 answer; `end` says how it ended, `error` why it did not. After `end` or `error` nothing comes. Pure.
 """
 
-from gateway.http.streams import Face, backend_of, encode, sse
-from gateway.protocol import Done, Note, Progress, Started
+from gateway.http.streams import Face, encode, sse
+from gateway.protocol import Done, Note, Progress, Started, backend_of
 
 
 class ChatFace(Face):

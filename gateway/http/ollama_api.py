@@ -14,8 +14,8 @@ import msgspec
 from control.keep_alive import parse_keep_alive
 from gateway import protocol
 from gateway.client import Answer
-from gateway.http.asking import how_asked, who_asks
 from gateway.http.answering import stream_answer, wall_clock, whole_answer
+from gateway.http.asking import how_asked, who_asks
 from gateway.http.call import JSON, Call, invalid, is_given, not_offered
 from gateway.http.errors import Problem
 from gateway.http.images import check_images

@@ -162,11 +162,6 @@ class OpenAIFace(Face):
         return {"id": self._id, "object": kind, "created": self._created_s, "model": self.model}
 
 
-def backend_of(route: str) -> str:
-    """Who answers: the last of the route."""
-    return route.rpartition(">")[2]
-
-
 def sse(value: dict[str, object]) -> bytes:
     return b"data: " + encode(value) + b"\n\n"
 

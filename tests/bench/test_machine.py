@@ -9,8 +9,18 @@ import time
 import psutil
 import pytest
 
-from bench.machine import (OTHERS_MAX_SHARE, Watch, busy_sentence, cpu_model, family, git_commit, machine_cpu_s,
-                           own_cpu_s, read_machine, server_pids)
+from bench.machine import (
+    OTHERS_MAX_SHARE,
+    Watch,
+    busy_sentence,
+    cpu_model,
+    family,
+    git_commit,
+    machine_cpu_s,
+    own_cpu_s,
+    read_machine,
+    server_pids,
+)
 from tests.support.supervisor_home import wait_until
 
 WITHIN_S = 10.0

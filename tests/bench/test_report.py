@@ -7,8 +7,17 @@ import pytest
 
 from bench.program import BenchFailed
 from bench.records import Spread
-from bench.report import WIDTH_MAX_COLUMNS, Table, choose_path, figure, print_report, report_lines, table_lines
-from bench.report import utc_now, write_json
+from bench.report import (
+    WIDTH_MAX_COLUMNS,
+    Table,
+    choose_path,
+    figure,
+    print_report,
+    report_lines,
+    table_lines,
+    utc_now,
+    write_json,
+)
 
 RESULT = {
     "command": "python -m bench latency --rate 4", "bench": "latency", "started_at": "2026-01-02T03:04:05+00:00",

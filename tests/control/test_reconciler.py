@@ -2,8 +2,8 @@
 
 import pytest
 
-from control.adoption import adopt
 from control import messages
+from control.adoption import adopt
 from control.rows import CRASHES_MAX, QUARANTINE_S
 from control.states import Phase
 from tests.support.control_world import World

@@ -4,8 +4,8 @@ import pytest
 
 from control.states import Phase
 from control.table import FOREVER, GatewayWords, RowGateway, Table
-from gateway.counters import Publisher, keep_alive_word
 from gateway import protocol
+from gateway.counters import Publisher, keep_alive_word
 from tests.support.gateway_world import BOOT, EPOCH, World
 from workers import protocol as jobs
 

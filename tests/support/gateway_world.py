@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from control.config import RELAYS, Config, EchoConfig, ModelConfig
-from control.states import Breaker, Phase
 from control.routing import Kind
+from control.states import Breaker, Phase
 from control.table import ControlWords, RowControl, RowWorker
 from gateway import protocol
 from gateway.dispatcher import Dispatcher

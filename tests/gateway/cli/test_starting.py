@@ -11,7 +11,6 @@ from gateway.cli.exits import USAGE, CommandFailed
 from gateway.cli.starting import Stack, start_stack, start_supervisord, write_private
 
 
-
 class Said(list):
     """What the user was told; callable, as `say` is."""
 
