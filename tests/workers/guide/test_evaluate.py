@@ -70,6 +70,7 @@ def test_the_shipped_model_hears_as_the_code_says():
     assert json.loads((MODEL / "tokenizer_config.json").read_text())["chat_template"] == CHAT_TEMPLATE
 
 
+@pytest.mark.long
 @pytest.mark.integration
 def test_the_shipped_model_passes():
     ran = subprocess.run([sys.executable, "-m", "workers.guide.evaluate", "--answers", "1"], cwd=ROOT,
