@@ -18,15 +18,16 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from workers.job_parts import NO_EXTRAS, Extras, More
 from workers.protocol import ChatMessage, End, Remote, Sampling
 
 JobKey = tuple[int, ...]  # (gateway epoch, job, attempt): two gateways may use the same job number
 
 
 class EngineJob(msgspec.Struct, frozen=True):
-    """One job as an engine sees it. Exactly one of messages, prompt, tokens is set. `max_tokens` 0: to the context.
-
-    `remote` is for relays alone.
+    """One job as an engine sees it. Exactly one of messages, prompt, tokens, inputs is set. `max_tokens` 0: to the
+    context. `inputs` are texts or ids to embed, answered by `Output.more.vectors` in their order. `remote` is for
+    relays alone.
     """
 
     key: JobKey
@@ -37,6 +38,8 @@ class EngineJob(msgspec.Struct, frozen=True):
     max_tokens: int = 0
     stop: list[str] = []
     remote: Remote | None = None
+    inputs: list[str | list[int]] | None = None
+    extras: Extras = NO_EXTRAS
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -47,6 +50,8 @@ class Output(msgspec.Struct, frozen=True):
     ids: list[int]
     text: str
     end: End | None = None
+    more: More | None = None
+    failed: tuple[str, str] | None = None  # code, message: the job ends so, and nothing of this output is said
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
@@ -80,7 +85,8 @@ class MemoryFacts(msgspec.Struct, frozen=True):
 class JobRefused(Exception):
     """The job cannot be run and was not started. `code` is one of the closed list in `gateway/protocol.py`."""
 
-    def __init__(self, code: Literal["invalid_request", "context_length_exceeded"], message: str) -> None:
+    def __init__(self, code: Literal["invalid_request", "context_length_exceeded", "not_offered"],
+                 message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message

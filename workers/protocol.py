@@ -13,6 +13,8 @@ its attempt too. A receiver drops and counts frames of another epoch, incarnatio
     worker  -> Fail                         the job ended by an error of its own; others go on
     worker  -> Hello                        again on every change of phase (LOADING, READY, DRAINING, ...)
     worker  -> Beat                         every BEAT_EVERY_S, with progress
+    gateway -> Count                        how many tokens would this prompt have; any worker with a process may answer
+    worker  -> Counted
 
 Pure: no socket here. `decode_*` raise `msgspec.ValidationError` / `msgspec.DecodeError` on anything malformed.
 """
@@ -21,7 +23,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-VERSION = 1
+from workers.job_parts import CallPiece, Extras, More, TokenLogprob, Tool, ToolCall
+
+__all__ = ["CallPiece", "Extras", "More", "TokenLogprob", "Tool", "ToolCall"]
+
+VERSION = 2
 FRAME_MAX_BYTES = 1024 * 1024  # token frames; job frames are capped by the gateway's body limit
 BEAT_EVERY_S = 0.5
 ACCEPT_WITHIN_S = 1.0
@@ -49,11 +55,17 @@ class Sampling(msgspec.Struct, array_like=True, frozen=True):
 
 
 class ChatMessage(msgspec.Struct, array_like=True, frozen=True):
-    """`images` are base64; only for backends that read them."""
+    """`images` are base64; only for backends that read them. `tool_calls` and `thinking` are of an assistant's turn,
+    `tool_call_id` and `name` (of the function) of a tool's.
+    """
 
     role: str
     content: str
     images: list[str] = []
+    tool_calls: list[ToolCall] = []
+    tool_call_id: str = ""
+    name: str = ""
+    thinking: str = ""
 
 
 class Remote(msgspec.Struct, array_like=True, frozen=True):
@@ -72,7 +84,9 @@ class Remote(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
-    """gateway -> worker. Exactly one of `messages` (chat template applied), `prompt` (as it is), `tokens` is set."""
+    """gateway -> worker. Exactly one of `messages` (chat template applied), `prompt` (as it is), `tokens`, and
+    `inputs` (each to be embedded) is set.
+    """
 
     v: Word
     epoch: Word
@@ -86,6 +100,8 @@ class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
     max_tokens: Word  # 0: as many as the context still holds
     stop: list[str]
     remote: Remote | None = None  # None for a worker of a model
+    inputs: list[str | list[int]] | None = None
+    extras: Extras | None = None
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel", frozen=True):
@@ -102,7 +118,21 @@ class Welcome(msgspec.Struct, array_like=True, tag="welcome", frozen=True):
     epoch: Word
 
 
-ToWorker = Job | Cancel | Welcome
+class Count(msgspec.Struct, array_like=True, tag="count", frozen=True):
+    """gateway -> worker: answered by `Counted`. `slug`: whose tokenizer, which need not be this worker's own."""
+
+    v: Word
+    epoch: Word
+    incarnation: Word
+    number: Word
+    slug: str
+    messages: list[ChatMessage] | None
+    prompt: str | None
+    extras: Extras | None = None
+    with_ids: bool = False
+
+
+ToWorker = Job | Cancel | Count | Welcome
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
@@ -145,20 +175,25 @@ class Refuse(msgspec.Struct, array_like=True, tag="refuse", frozen=True):
 
 
 class End(msgspec.Struct, array_like=True, frozen=True):
-    """How a job ended: token counts and the engine's own times in milliseconds."""
+    """How a job ended: token counts and the engine's own times in milliseconds. `cached_tokens` of the prompt were not
+    computed again, `thinking_tokens` of the answer were reasoning. `stop`: the stop string that ended it, "" if none.
+    """
 
     reason: FinishReason
     prompt_tokens: Word
     completion_tokens: Word
     prompt_ms: float
     decode_ms: float
+    cached_tokens: Word = 0
+    thinking_tokens: Word = 0
+    stop: str = ""
 
 
 class Item(msgspec.Struct, array_like=True, frozen=True):
     """A job's part of a step. `position` is the index of the first id among the job's own tokens, from 0.
 
     `ids` may be empty (text released late, or an end without a token); `text` may be empty (held back). A relay knows
-    no ids: its positions count the pieces of text that it has sent.
+    no ids: its positions count the items that it has sent with something in them.
     """
 
     job: Word
@@ -167,6 +202,7 @@ class Item(msgspec.Struct, array_like=True, frozen=True):
     ids: list[int]
     text: str
     end: End | None = None
+    more: More | None = None
 
 
 class Note(msgspec.Struct, array_like=True, tag="note", frozen=True):
@@ -213,7 +249,24 @@ class Beat(msgspec.Struct, array_like=True, tag="beat", frozen=True):
     steps: Word
 
 
-FromWorker = Hello | Accept | Refuse | Step | Note | Fail | Beat
+class Counted(msgspec.Struct, array_like=True, tag="counted", frozen=True):
+    """worker -> gateway. `context_length`: what the model would take, 0 if not known. `code` "" unless it failed.
+
+    `ids` if they were asked for.
+    """
+
+    v: Word
+    epoch: Word
+    incarnation: Word
+    number: Word
+    tokens: Word
+    context_length: Word
+    code: str = ""
+    message: str = ""
+    ids: list[int] | None = None
+
+
+FromWorker = Hello | Accept | Refuse | Step | Note | Fail | Beat | Counted
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
