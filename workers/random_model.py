@@ -10,7 +10,10 @@ Guarantees:
 3. An answer never ends by chance and contains no special token (their logits are pushed down), so that a test gets
    as many tokens as it asked for.
 
-The files themselves are written by `model_files`. `python -m workers.random_model DIR --size 1m`.
+Two families: "plain", and "agent" (`random_agent`), which has tokens for reasoning, calls and fill in the middle, a
+template that knows them, and says them where a request asks for it.
+
+The files themselves are written by `model_files`. `python -m workers.random_model DIR --size 1m --family agent`.
 """
 
 import argparse
@@ -18,20 +21,23 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
-from workers.model_files import SPECIAL, Shape, llama_config, train_tokenizer, write_model
+from workers.model_files import END, SPECIAL, Shape, llama_config, train_tokenizer, write_model
+from workers.random_agent import ADDED, AGENT_TEMPLATE, habits
 
 Size = Literal["1m", "26m"]
+Family = Literal["plain", "agent"]
 RECIPE = 1  # raise it when the same size and seed would no longer give the same files
 CONTEXT_TOKENS = 4096
 VOCABULARY_MAX = 1024
 ROLES = ("system", "user", "assistant", "tool", "developer")
 WEIGHT_STD = 0.05
 SPECIAL_PUSH = -1000.0
+HABIT_PULL = 2000.0
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -80,9 +86,12 @@ El niño comió piñas mañana por la mañana; ¿dónde está la estación, señ
 """
 
 
-def make_tokenizer() -> Tokenizer:
-    """At most VOCABULARY_MAX tokens; see `model_files.train_tokenizer`."""
-    return train_tokenizer(SENTENCES.splitlines(keepends=True), VOCABULARY_MAX)
+def make_tokenizer(family: Family = "plain") -> Tokenizer:
+    """At most VOCABULARY_MAX tokens, and those that the family adds; see `model_files.train_tokenizer`."""
+    tokenizer = train_tokenizer(SENTENCES.splitlines(keepends=True), VOCABULARY_MAX)
+    if family == "agent":
+        tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in ADDED])
+    return tokenizer
 
 
 def make_weights(shape: Shape, vocabulary: int, seed: int) -> dict[str, np.ndarray]:
@@ -111,64 +120,87 @@ def make_weights(shape: Shape, vocabulary: int, seed: int) -> dict[str, np.ndarr
             f"{name}.mlp.up_proj.weight": matrix(shape.intermediate, hidden),
             f"{name}.mlp.down_proj.weight": matrix(hidden, shape.intermediate),
         }
-    _silence_special_tokens(weights)
+    _silence(weights, list(range(len(SPECIAL))))
     return weights
 
 
-def _silence_special_tokens(weights: dict[str, np.ndarray]) -> None:
-    """One coordinate of the hidden state stays positive for every input; only special tokens look at it."""
+def _keep_out(weights: dict[str, np.ndarray], first: int, above: int) -> None:
+    """The coordinates of the hidden state from `first` to below `above` stay what they are in the embedding."""
     for name, tensor in weights.items():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
-            tensor[0, :] = 0
+            tensor[first:above, :] = 0
+    weights["model.embed_tokens.weight"][:, first:above] = 0
+    weights["lm_head.weight"][:, first:above] = 0
+
+
+def _silence(weights: dict[str, np.ndarray], ids: list[int]) -> None:
+    """One coordinate of the hidden state stays positive for every input; only the tokens `ids` look at it."""
+    _keep_out(weights, 0, 1)
     weights["model.embed_tokens.weight"][:, 0] = 1
-    weights["lm_head.weight"][:, 0] = 0
-    weights["lm_head.weight"][: len(SPECIAL), 0] = SPECIAL_PUSH
+    weights["lm_head.weight"][ids, 0] = SPECIAL_PUSH
 
 
-def make_model(directory: Path, size: Size, seed: int = 0) -> Path:
+def _teach_habits(weights: dict[str, np.ndarray], pairs: list[tuple[int, int]]) -> None:
+    """Each pair has a coordinate that only its first token has, and only its second token looks at."""
+    _keep_out(weights, 1, 1 + len(pairs))
+    for coordinate, (before, after) in enumerate(pairs, start=1):
+        weights["model.embed_tokens.weight"][before, coordinate] = 1
+        weights["lm_head.weight"][after, coordinate] = HABIT_PULL
+
+
+def make_model(directory: Path, size: Size, seed: int = 0, family: Family = "plain") -> Path:
     """Build the model at `directory` and return it. Parents are made.
 
-    Raises FileExistsError if something else stands at `directory`, ValueError for an unknown size.
+    Raises FileExistsError if something else stands at `directory`, ValueError for an unknown size or family.
     """
     if size not in SHAPES:
         raise ValueError(f"size: {size!r} is not one of {', '.join(SHAPES)}")
+    if family not in get_args(Family):
+        raise ValueError(f"family: {family!r} is not one of {', '.join(get_args(Family))}")
     directory = Path(directory).absolute()
     if directory.exists():
-        return _kept(directory, size, seed)
+        return _kept(directory, size, seed, family)
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        _write_files(building, size, seed)
+        _write_files(building, size, seed, family)
         building.chmod(0o755)
         try:
             building.rename(directory)
         except OSError:  # somebody made it at the same moment
-            return _kept(directory, size, seed)
+            return _kept(directory, size, seed, family)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return directory
 
 
-def _write_files(directory: Path, size: Size, seed: int) -> None:
-    tokenizer = make_tokenizer()
+def _write_files(directory: Path, size: Size, seed: int, family: Family) -> None:
+    tokenizer = make_tokenizer(family)
     vocabulary = tokenizer.get_vocab_size()
+    weights = make_weights(SHAPES[size], vocabulary, seed)
+    if family == "agent":
+        _silence(weights, [tokenizer.token_to_id(text) for text in (*SPECIAL, *ADDED)])
+        _teach_habits(weights, [(tokenizer.token_to_id(before), tokenizer.token_to_id(after))
+                                for before, after in habits(END)])
     config = llama_config(SHAPES[size], vocabulary, CONTEXT_TOKENS, tied=False,
-                          made_by={"random_model": _recipe(size, seed)})
-    write_model(directory, config, make_weights(SHAPES[size], vocabulary, seed), tokenizer, CHAT_TEMPLATE)
+                          made_by={"random_model": _recipe(size, seed, family)})
+    write_model(directory, config, weights, tokenizer, AGENT_TEMPLATE if family == "agent" else CHAT_TEMPLATE)
 
 
-def _recipe(size: Size, seed: int) -> dict:
-    return {"recipe": RECIPE, "size": size, "seed": seed}
+def _recipe(size: Size, seed: int, family: Family) -> dict:
+    """What made it. The family "plain" is not named: its directories are older than the name."""
+    return {"recipe": RECIPE, "size": size, "seed": seed} | ({} if family == "plain" else {"family": family})
 
 
-def _kept(directory: Path, size: Size, seed: int) -> Path:
+def _kept(directory: Path, size: Size, seed: int, family: Family) -> Path:
     try:
         found = json.loads((directory / "config.json").read_text(encoding="utf-8")).get("random_model")
     except (OSError, ValueError):
         found = None
-    if found != _recipe(size, seed):
+    if found != _recipe(size, seed, family):
         raise FileExistsError(
-            f"{directory} exists and is not the random model {size} with seed {seed}; remove it or choose another place"
+            f"{directory} exists and is not the random model {size} with seed {seed} of the family {family}; "
+            "remove it or choose another place"
         )
     return directory
 
@@ -178,9 +210,10 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--size", choices=list(SHAPES), default="1m")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--family", choices=get_args(Family), default="plain")
     arguments = parser.parse_args()
     try:
-        print(make_model(arguments.directory, arguments.size, arguments.seed))
+        print(make_model(arguments.directory, arguments.size, arguments.seed, arguments.family))
     except (OSError, ValueError) as error:
         raise SystemExit(f"random_model: {error}") from None
 

@@ -13,9 +13,14 @@ BEGIN = 1
 class Words:
     """A tokenizer whose tokens are words; the id is the length of the word plus one."""
 
+    has_thinking = has_tool_calling = False
+    think_start = None
+    bos_token = "<s>"
+    bos_token_id = BEGIN
+
     def __init__(self, has_chat_template: bool = True) -> None:
         self.has_chat_template = has_chat_template
-        self.bos_token = "<s>"
+        self.chat_template = "{{ messages }}" if has_chat_template else None
         self.encoded_chars = 0
         self.texts: list[str] = []
 
@@ -34,7 +39,7 @@ class Words:
 
 def encode(tokenizer=None, context_length=20, vocabulary=100, **fields) -> list[int]:
     encoder = PromptEncoder(tokenizer or Words(), context_length, vocabulary)
-    return encoder.encode(EngineJob(key=(1, 1), **fields))
+    return encoder.encode(EngineJob(key=(1, 1), **fields)).tokens
 
 
 def refusal(**fields) -> JobRefused:
@@ -129,3 +134,7 @@ def test_a_prompt_that_is_too_long_also_hears_what_the_engine_has_to_add():
         encoder.encode(EngineJob(key=(1, 1), tokens=[1] * 12))
     with pytest.raises(JobRefused, match="at least .*: [0-9]+ tokens are too many"):
         encoder.encode(EngineJob(key=(1, 1), prompt="word " * SLICE_CHARS))
+
+
+def test_images_are_not_offered():
+    assert refusal(messages=[ChatMessage("user", "look", ["aGk="])]).code == "not_offered"

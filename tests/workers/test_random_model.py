@@ -104,10 +104,10 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_two_at_once_both_get_the_model(tmp_path, monkeypatch):
     written = random_model._write_files
 
-    def write_and_be_overtaken(directory, size, seed):
-        written(directory, size, seed)
+    def write_and_be_overtaken(directory, size, seed, family):
+        written(directory, size, seed, family)
         monkeypatch.setattr(random_model, "_write_files", written)
-        make_model(tmp_path / "model", size, seed)
+        make_model(tmp_path / "model", size, seed, family)
 
     monkeypatch.setattr(random_model, "_write_files", write_and_be_overtaken)
     assert make_model(tmp_path / "model", "1m") == tmp_path / "model"
@@ -124,12 +124,15 @@ def test_the_command_makes_the_model_and_says_where(tmp_path):
     assert refused.stderr.startswith("random_model: ") and refused.stderr.count("\n") == 1
 
 
-def test_an_unknown_size_is_refused(tmp_path):
+def test_an_unknown_size_or_family_is_refused(tmp_path):
     with pytest.raises(ValueError, match="1m, 26m"):
         make_model(tmp_path / "model", "7b")
+    with pytest.raises(ValueError, match="plain, agent"):
+        make_model(tmp_path / "model", "1m", family="odd")
 
 
 def test_tests_get_their_model_from_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert model_path("1m").is_relative_to(tmp_path)
     assert model_path("1m") == model_path("1m")
+    assert model_path("1m", "agent") != model_path("1m")
