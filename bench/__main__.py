@@ -15,6 +15,7 @@ BENCHES = {
     "overhead": ("bench.overhead", "what the path to the worker costs, beside a bare relay and a bare web server"),
     "eviction": ("bench.eviction", "thousands of evictions of models that work: is an answer ever lost?"),
     "memory": ("bench.memory", "does a worker's own memory stay below its share? With a plot"),
+    "structured": ("bench.structured", "what answers held to a schema cost the others of their batch"),
     "swap": ("bench.swap", "two models that do not fit together: what callers wait, how often each is loaded"),
 }
 USAGE = "\n".join([

@@ -28,12 +28,15 @@ MS_PER_S = 1000.0
 
 
 class Ask(NamedTuple):
-    """One request of a schedule. `at_s`: seconds from the start of the run, 0.0 in a closed loop."""
+    """One request of a schedule. `at_s`: seconds from the start of the run, 0.0 in a closed loop. `schema`: what the
+    answer is held to, over ZeroMQ only.
+    """
 
     at_s: float
     klass: str
     prompt: str
     max_tokens: int
+    schema: dict | None = None
 
 
 class Heard(NamedTuple):

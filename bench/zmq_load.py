@@ -33,7 +33,7 @@ class ZmqAsker:
         first_s, last_s, gaps_s = None, 0.0, []
         try:
             answer = self.client.ask(
-                model=self.model, messages=[Message("user", ask.prompt)], priority=ask.klass,
+                model=self.model, messages=[Message("user", ask.prompt)], priority=ask.klass, schema=ask.schema,
                 options=Options(max_tokens=ask.max_tokens, temperature=0.0))
             async for event in answer:
                 if isinstance(event, Tokens) and event.text:
