@@ -8,27 +8,39 @@ beat it:
     #text=WORDS   the answer's own words, to the end  #crash_at=K  abort the process instead of token K
     #hang_at=K    never come back from token K's step #oom_at=K    token K's step finds no memory, as on a GPU
 
+The answer's own words may hold <think> reasoning </think> and, for a job with tools, <tool_call>{...}</tool_call>: they
+are told as the MLX engine would. What it has instead of chances: each token was certain (logarithm 0) and the only one.
+Bias is taken and changes nothing. There is nothing in it that a schema could hold, so a schema, or a call that must be
+made, is `not_offered`. The vector of an input is VECTOR_LENGTH numbers out of its hash: equal inputs, equal vectors.
+
 It refuses what the MLX engine refuses, and passes the same conformance suite. `clock` (seconds) and `sleep` are given,
 so tests need not wait; nothing else of it depends on time or chance.
 """
 
+import hashlib
+import math
 import os
 import re
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from workers.engine import EngineJob, JobKey, LoadPlan, MemoryFacts, ModelFacts, Output
-from workers.prompt import check_ids, check_length, check_present
+from workers.answer_text import AnswerText, Markers, Said, State
+from workers.engine import EngineJob, JobKey, JobRefused, LoadPlan, MemoryFacts, ModelFacts, Output
+from workers.job_parts import AUTO, NO_EXTRAS, CallPiece, Extras, More, TokenLogprob
+from workers.prompt import check_ids, check_length, check_present, refuse
 from workers.protocol import End, FinishReason
-from workers.text import StopMatcher
+from workers.tool_calls import GENERIC_FORM, calls_wanted, reader_of
 
 CONTEXT_DEFAULT_TOKENS = 1_000_000
 VOCABULARY = 2**31 - 1
 LOAD_STEPS = 20
 HANG_SLICE_S = 3600.0
 NEVER = -1
+MARKERS = Markers("<think>", "</think>", GENERIC_FORM.start, GENERIC_FORM.end)
+VECTOR_LENGTH = 8
 DIRECTIVE = re.compile(r"#(tokens|rate|crash_at|hang_at|oom_at)=(\d+(?:\.\d+)?)")
 OWN_TEXT = re.compile(r"#text=(.*)", re.DOTALL)
 
@@ -49,11 +61,15 @@ class Running:
     crash_at: int
     hang_at: int
     oom_at: int
-    stops: StopMatcher
+    said: AnswerText
     added: float
     due: float
+    extras: Extras = NO_EXTRAS
+    vectors: list[bytes] | None = None  # of a job that embeds: all that it says
     first: float = 0.0
     position: int = 0
+    thinking_tokens: int = 0
+    calls: int = 0
 
     def word(self) -> str:
         text = self.words[self.position] if self.words else f"t{self.position}"
@@ -106,18 +122,27 @@ class EchoEngine:
 
     def add(self, job: EngineJob) -> None:
         assert self.active < self.batch_max and job.key not in self._jobs
+        if job.inputs is not None:
+            self._add_inputs(job)
+            return
+        extras = job.extras
+        if extras.schema is not None or calls_wanted(extras) and extras.tool_choice != AUTO:
+            raise JobRefused("not_offered", f"{'tool_choice' if extras.schema is None else 'schema'}: engine echo has "
+                                            "nothing that could be held to it; configure a model")
         check_present(job)
         if job.tokens is not None:
             check_ids(job.tokens, VOCABULARY)
             text, prompt_tokens = "", len(job.tokens)
         else:
-            texts = [job.prompt] if job.prompt is not None else [message.content for message in job.messages or ()]
-            text, prompt_tokens = texts[-1], max(1, sum(len(each.split()) for each in texts))
-        check_length(prompt_tokens, self._context_length)
+            text, prompt_tokens = texts_of(job)[-1], count_words(job)
+        context_length = min(self._context_length, extras.num_ctx or self._context_length)
+        if extras.truncate:
+            prompt_tokens = min(prompt_tokens, context_length - 1)  # its oldest words are lost
+        check_length(prompt_tokens, context_length)
         said = {name: float(value) for name, value in DIRECTIVE.findall(text)}
         own = OWN_TEXT.search(text)
         words = own[1].split() if own else []
-        rate_per_s, now, room = said.get("rate", self._rate_per_s), self._clock(), self._context_length - prompt_tokens
+        rate_per_s, now, room = said.get("rate", self._rate_per_s), self._clock(), context_length - prompt_tokens
         self._jobs[job.key] = Running(
             key=job.key,
             prompt_tokens=prompt_tokens,
@@ -128,10 +153,24 @@ class EchoEngine:
             crash_at=int(said.get("crash_at", NEVER)),
             hang_at=int(said.get("hang_at", NEVER)),
             oom_at=int(said.get("oom_at", NEVER)),
-            stops=StopMatcher(job.stop),
+            said=AnswerText(MARKERS, stops=job.stop, read_calls=reader_of(GENERIC_FORM, extras),
+                            one_call=not extras.parallel_tools, json_calls=GENERIC_FORM.is_json),
             added=now,
             due=now + (1 / rate_per_s if rate_per_s else 0.0),
+            extras=extras,
         )
+
+    def _add_inputs(self, job: EngineJob) -> None:
+        inputs, now = job.inputs or refuse("inputs: it is empty; give at least one"), self._clock()
+        for number, each in enumerate(inputs):
+            if each == []:
+                refuse(f"inputs[{number}]: it is empty; give at least one id")
+            if isinstance(each, list) and not all(0 <= token < VOCABULARY for token in each):
+                refuse(f"inputs[{number}]: ids must be from 0 to {VOCABULARY - 1}, the vocabulary of this model")
+        tokens = sum(max(1, len(each.split())) if isinstance(each, str) else len(each) for each in inputs)
+        self._jobs[job.key] = Running(
+            job.key, tokens, [], length=0, limit=0, interval_s=0.0, crash_at=NEVER, hang_at=NEVER, oom_at=NEVER,
+            said=AnswerText(Markers()), added=now, due=now, vectors=[vector_of(each) for each in inputs])
 
     def remove(self, key: JobKey) -> None:
         self._jobs.pop(key, None)
@@ -159,14 +198,22 @@ class EchoEngine:
         self._break(crash=position == job.crash_at, hang=position == job.hang_at, oom=position == job.oom_at)
         job.first = job.first if position else now
         if position >= job.length:  # an empty answer
-            return Output(job.key, position, [], "", _end(job, "stop", now))
-        text, stopped = job.stops.feed(job.word())
+            more = More(vectors=job.vectors) if job.vectors else None
+            return Output(job.key, position, [], "", _end(job, "stop", now), more)
+        word, before = job.word(), job.said.state
+        said = job.said.feed(word)
         job.position += 1
+        job.thinking_tokens += State.THINKING in (before, job.said.state)
+        chance = [TokenLogprob(position, word.encode(), 0.0)] if job.extras.logprobs is not None and said.text else []
+        if chance and job.extras.logprobs:
+            chance = [TokenLogprob(position, word.encode(), 0.0, chance)]
         full = job.position == job.limit
-        if not (stopped or full or job.position == job.length):
-            return Output(job.key, position, [position], text)
-        reason: FinishReason = "length" if full and not stopped else "stop"
-        return Output(job.key, position, [position], text + job.stops.flush(), _end(job, reason, now))
+        if not (said.stopped or full or job.position == job.length):
+            return Output(job.key, position, [position], said.text, more=_more(job, said, chance))
+        last = job.said.finish()
+        said = Said(said.text + last.text, said.thinking + last.thinking, said.calls + last.calls, said.stopped)
+        reason: FinishReason = "length" if full and not said.stopped else "stop"
+        return Output(job.key, position, [position], said.text, _end(job, reason, now), _more(job, said, chance))
 
     def memory(self) -> MemoryFacts:
         return MemoryFacts()
@@ -178,6 +225,36 @@ class EchoEngine:
         self._jobs.clear()
 
 
+def texts_of(job: EngineJob) -> list[str]:
+    return [job.prompt] if job.prompt is not None else [message.content for message in job.messages or ()]
+
+
+def count_words(job: EngineJob) -> int:
+    """The tokens of a prompt of text. Raises: JobRefused."""
+    check_present(job)
+    return max(1, sum(len(each.split()) for each in texts_of(job)))
+
+
+def vector_of(given: str | list[int]) -> bytes:
+    """VECTOR_LENGTH numbers of length one, float32 little-endian."""
+    digest = hashlib.shake_256(repr(given).encode("utf-8", "replace")).digest(VECTOR_LENGTH)
+    numbers = [byte - 127.5 for byte in digest]
+    length = math.hypot(*numbers)
+    return struct.pack(f"<{VECTOR_LENGTH}f", *(number / length for number in numbers))
+
+
+def _more(job: Running, said: Said, chance: list[TokenLogprob]) -> More | None:
+    """What an output says besides words; None if nothing."""
+    if not (said.thinking or said.calls or chance):
+        return None
+    whose = "_".join(map(str, job.key))
+    calls = [CallPiece(job.calls + at, f"call_{whose}_{job.calls + at}", call.name, call.arguments)
+             for at, call in enumerate(said.calls)]
+    job.calls += len(calls)
+    return More(said.thinking, calls, chance)
+
+
 def _end(job: Running, reason: FinishReason, now: float) -> End:
     prompt_ms, decode_ms = (job.first - job.added) * 1e3, (now - job.first) * 1e3
-    return End(reason, job.prompt_tokens, job.position, prompt_ms, decode_ms)
+    return End(reason, job.prompt_tokens, job.position, prompt_ms, decode_ms, thinking_tokens=job.thinking_tokens,
+               stop=job.said.stop)

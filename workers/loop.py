@@ -20,12 +20,14 @@ import msgspec
 import zmq
 
 from control import messages
+from control.config import ModelConfig
 from control.failpoints import failpoint
 from control.home import Home
 from control.process_facts import footprint_self_bytes
 from control.sockets import open_dealer
 from control.table import ControlWords, GatewayWords, RowWorker, Table, TableRefused
 from workers import protocol as jobs
+from workers.counting import Counter
 from workers.engine_thread import EngineThread
 from workers.row_words import row_words
 from workers.runtime import Runtime
@@ -59,11 +61,11 @@ class Wake:
 
 
 class Loop:
-    """Implements `runtime.Effects`."""
+    """Implements `effects.Effects`. `find_model` gives the model of a slug, also of others than its own."""
 
     def __init__(self, slug: str, home: Home, table: Table, batch_max: int, make_thread: MakeThread,
                  start_time_us: int, parent: int, note: Callable[..., None], stop: StopSignals,
-                 third_key: ThirdKey) -> None:
+                 third_key: ThirdKey, find_model: Callable[[str], ModelConfig | None]) -> None:
         self._slug, self._home, self._table, self.note = slug, home, table, note
         self._context = zmq.Context()
         self._wake = Wake()
@@ -76,6 +78,7 @@ class Loop:
         self._poller.register(self._control, zmq.POLLIN)
         self._poller.register(self._wake.reader, zmq.POLLIN)
         self._engine = make_thread(self._wake)
+        self._counter = Counter(find_model, self._wake)
         self._runtime = Runtime(slug, os.getpid(), start_time_us, batch_max, self._engine, self, third_key)
         self._runtime.boot_id = table.boot_id
         self._writer = None
@@ -97,6 +100,10 @@ class Loop:
 
     def drop_unsent(self) -> None:
         self._outbox.clear()
+        self._counter.forget()
+
+    def ask_count(self, count: jobs.Count) -> None:
+        self._counter.ask(count)
 
     def meet_gateway(self, incarnation: int) -> None:
         self._gateway = open_dealer(self._context, self._home.endpoint("workers"), JOB_FRAME_MAX_BYTES,
@@ -131,6 +138,8 @@ class Loop:
         if len(self._outbox) < OUTBOX_FRAMES_MAX or self._engine.ended:
             for post in self._engine.take():
                 self._runtime.on_engine(post, now)
+            for done in self._counter.take():
+                self._runtime.on_counted(done)
         self._flush()
 
     def _read(self, sock: zmq.Socket, decode: Callable, handle: Callable, now: float) -> None:
@@ -162,6 +171,8 @@ class Loop:
         control, gateway = self._table.read(ControlWords), self._table.read(GatewayWords)
         self._runtime.on_tick(now, control.epoch if control else 0, gateway.epoch if gateway else 0,
                               control.pressure_level if control else 0)
+        if control and control.pressure_level:
+            self._counter.trim()
         self.write_row(now)
         self._flush()
 

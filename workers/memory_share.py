@@ -10,7 +10,7 @@ prompts get smaller before the batch does (`prefill_pace`). MLX is not imported 
 another; everything else here is arithmetic in bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from workers.engine import LoadPlan
@@ -63,6 +63,19 @@ class Division(NamedTuple):
             f"{readable(plan.runtime_bytes)}). Shorten the prompt, or raise the model's memory_gb or the "
             f"memory_budget_gb of all"
         )
+
+
+class Beside(NamedTuple):
+    """The room beside the rows that are in the batch: `inside` says what these have reserved."""
+
+    division: Division
+    inside: Callable[[], list[int]]
+
+    def has_place(self, tokens: int) -> bool:
+        return bool(self.division.room.choose_joining(self.inside(), [tokens]))
+
+    def free_bytes(self, held_bytes: int) -> int | None:
+        return self.division.free_bytes(held_bytes)
 
 
 def model_bytes(plan: LoadPlan) -> int:

@@ -10,81 +10,64 @@ Guarantees, beside those of `workers/engine.py`:
 5. With a share it keeps to it: MLX's limits are the model's part of it, and a job joins the batch only when the whole
    batch at its longest fits (`workers/kv_room.py`). One that waits for that is active, and can be removed.
 
-What it does not do: keep prompts' caches, or sample as mlx_lm does (see `workers/sampling.py`).
+6. A job that asks for nothing besides words costs nothing besides: masks, chances of tokens and calls are computed for
+   the rows that ask, and inputs to embed wait their turn beside the streams (`workers/embedding.py`).
+
+What it does not do: keep prompts' caches, or sample as mlx_lm does (see `workers/sampling.py`). A job that may go on
+beyond its context (`shift`) forgets the older half of it and reads the rest again.
 """
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from workers.answer_row import AnswerRow, Chance, learn_grammars, learn_speech, merge_more
+from workers.embedding import Embedder
 from workers.engine import EngineJob, JobKey, LoadPlan, MemoryFacts, ModelFacts, Output
 from workers.kv_room import measure_layers
-from workers.memory_share import Division, Transients, clamp_limits, divide_share, model_bytes
+from workers.memory_share import Beside, Division, Transients, clamp_limits, divide_share, model_bytes
+from workers.mlx_load import open_model, read_weights, recommended_bytes
 from workers.prefill_pace import PrefillPace
-from workers.prompt import PromptEncoder, choose_context
-from workers.protocol import End, FinishReason
-from workers.text import Detokenizer, StopMatcher, choose_detokenizer, vocabulary_of
+from workers.prompt import PromptEncoder, choose_context, refuse
+
+if TYPE_CHECKING:
+    from workers.masking import Masks
 
 WARM_UP_TOKENS = 32  # of the prompt that shows what a chunk and a row take
-READ_CHUNK_BYTES = 128 * 1024 * 1024  # weights are read in such pieces, with progress after each
-WEIGHTS_PART = 0.9  # of the load's progress; the rest is the warm-up
-
-
-class _Waiting(NamedTuple):
-    """A job that has not joined the batch. `reserved_tokens`: its prompt and the longest answer it may have."""
-
-    job: EngineJob
-    tokens: list[int]
-    reserved_tokens: int
-
-
-class _Running:
-    """One job inside the generator. Times are of `time.perf_counter`."""
-
-    __slots__ = ("key", "prompt_tokens", "reserved_tokens", "detokenizer", "matcher", "tokens", "prefilled", "joined_s",
-                 "first_s")
-
-    def __init__(self, waiting: _Waiting, detokenizer: Detokenizer, joined_s: float) -> None:
-        job = waiting.job
-        self.key = job.key
-        self.prompt_tokens = len(waiting.tokens)
-        self.reserved_tokens = waiting.reserved_tokens
-        self.detokenizer = detokenizer
-        self.matcher = StopMatcher(job.stop)
-        self.tokens = 0
-        self.prefilled = 0
-        self.joined_s = joined_s
-        self.first_s = 0.0
 
 
 class MlxEngine:
-    """See `workers.engine.Engine`. `path` is a model directory; `context_length` 0 is the model's own.
+    """See `workers.engine.Engine`. `path` is a model directory; `context_length` 0 is the model's own. `pooling`: how
+    embeddings are made, "" for not, and `why_no_vectors` (see `control/pooling.py`).
 
     `steps_run` counts decode steps of the whole batch since `load`. Raises out of `load` what mlx_lm raises for a
     directory that is no model, and MemoryError for a share that is too small.
     """
 
-    def __init__(self, path: str, *, batch_max: int, context_length: int) -> None:
+    def __init__(self, path: str, *, batch_max: int, context_length: int, pooling: str = "",
+                 why_no_vectors: str = "") -> None:
         self.batch_max = batch_max
         self.steps_run = 0
         self._path = path
         self._context_length = context_length
+        self._pooling, self._why_no_vectors = pooling, why_no_vectors
         self._pace = PrefillPace()
         self._peak_bytes = self._held_bytes = 0  # of MLX: most ever, and before or after the last step
         self._generator: Any = None
         self._share: Division
-        self._encoder: PromptEncoder
-        self._new_detokenizer: Callable[[], Detokenizer]
+        self._masks: Masks | None = None
+        self._embedder: Embedder | None = None
+        self._vocabulary = 0
         self._reserved: list[int] = []  # by those that ran in the last step
-        self._waiting: dict[JobKey, _Waiting] = {}  # in the order they came
-        self._running: dict[int, _Running] = {}  # by the generator's uid
+        self._waiting: dict[JobKey, AnswerRow] = {}  # in the order they came
+        self._running: dict[int, AnswerRow] = {}  # by the generator's uid
         self._uids: dict[JobKey, int] = {}
 
     def prepare(self) -> None:
         import mlx.core as mx
         import mlx_lm.generate  # noqa: F401
 
+        import workers.masking  # noqa: F401
         import workers.sampling  # noqa: F401
 
         if mx.default_device() == mx.cpu:
@@ -92,34 +75,32 @@ class MlxEngine:
 
     def load(self, on_progress: Callable[[float], None], plan: LoadPlan = LoadPlan()) -> ModelFacts:
         import mlx.core as mx
-        from mlx_lm import load
         from mlx_lm.generate import BatchGenerator
 
-        if not Path(self._path).is_dir():
-            raise FileNotFoundError(f"{self._path}: no such model directory")
         on_progress(0.0)
         self.batch_max = min(self.batch_max, plan.batch_max or self.batch_max)
-        model, tokenizer, config = load(
-            self._path,
-            tokenizer_config={"trust_remote_code": False, "local_files_only": True},
-            lazy=True,
-            return_config=True,
-            trust_remote_code=False,
-        )
-        _read_weights(model, on_progress)
+        model, tokenizer, config = open_model(self._path)
+        read_weights(model, on_progress)
         self._generator = BatchGenerator(
             model,
             stop_tokens=[[token] for token in sorted(tokenizer.eos_token_ids)],
             completion_batch_size=self.batch_max,
             prefill_batch_size=self.batch_max,
         )
-        clamp_limits(mx, model_bytes(plan), _recommended_bytes())
-        vocabulary, self._share = self._warm_up(plan, choose_context(config, self._context_length))
-        context_length = self._share.context_length
-        self._encoder = PromptEncoder(tokenizer, context_length, vocabulary, self._share.why_too_long)
-        self._new_detokenizer = choose_detokenizer(vocabulary_of(tokenizer))
+        clamp_limits(mx, model_bytes(plan), recommended_bytes())
+        self._vocabulary, self._share = self._warm_up(plan, choose_context(config, self._context_length))
+        self._learn(model, tokenizer)
         on_progress(1.0)
-        return ModelFacts(context_length=context_length, vocabulary=vocabulary)
+        return ModelFacts(context_length=self._share.context_length, vocabulary=self._vocabulary)
+
+    def _learn(self, model: Any, tokenizer: Any) -> None:
+        """What the tokenizer says about prompts and answers."""
+        vocabulary, context_length = self._vocabulary, self._share.context_length
+        self._encoder = PromptEncoder(tokenizer, context_length, vocabulary, self._share.why_too_long)
+        self._speech = learn_speech(tokenizer, knows_tools=self._encoder.knows_tools)
+        self._grammars = learn_grammars(tokenizer, vocabulary, self._speech)
+        self._embedder = Embedder(model, tokenizer, self._pooling, context_length, vocabulary,
+                                  Beside(self._share, self._inside), self._why_no_vectors)
 
     def _warm_up(self, plan: LoadPlan, own_context: int) -> tuple[int, Division]:
         """One token through the generator: the size of the vocabulary, and how the share is divided."""
@@ -141,24 +122,42 @@ class MlxEngine:
 
     @property
     def active(self) -> int:
-        return len(self._running) + len(self._waiting)
+        return len(self._running) + len(self._waiting) + (self._embedder.active if self._embedder else 0)
 
     def add(self, job: EngineJob) -> None:
         assert self.active < self.batch_max and job.key not in self._uids and job.key not in self._waiting
-        tokens, share = self._encoder.encode(job), self._share
-        reserved_tokens = share.room.choose_reservation(len(tokens), job.max_tokens, share.context_length)
-        self._waiting[job.key] = _Waiting(job, tokens, reserved_tokens)
+        if job.inputs is not None:
+            self._embedder.add(job)
+            return
+        prompt, share = self._encoder.encode(job), self._share
+        if job.extras.logit_bias and max(job.extras.logit_bias) >= self._vocabulary:
+            refuse(f"logit_bias: ids must be below {self._vocabulary}, the vocabulary of this model")
+        markers = job.messages is not None or bool(job.extras.template) or prompt.thinks
+        guide = self._grammars.guide(job.extras, reasons=prompt.thinks, may_reason=markers)
+        reserved = share.room.choose_reservation(len(prompt.tokens), job.max_tokens, prompt.context_length)
+        self._waiting[job.key] = AnswerRow(job, prompt, reserved, self._speech, guide, has_markers=markers)
 
     def remove(self, key: JobKey) -> None:
         self._waiting.pop(key, None)
-        uid = self._uids.pop(key, None)
+        if self._embedder:
+            self._embedder.remove(key)
+        uid = self._uids.get(key)
         if uid is not None:
-            del self._running[uid]
+            self._forget(uid)
             self._generator.remove([uid])
 
+    def _forget(self, uid: int) -> None:
+        row = self._running.pop(uid)
+        del self._uids[row.key]
+        if row.guided is not None and self._masks is not None:
+            self._masks.leave(row.guided)
+
     def step(self) -> list[Output]:
+        vectors = self._embedder.step() if self._embedder.active else []
         self._join()
-        prompting = sum(job.prefilled < job.prompt_tokens for job in self._running.values())
+        if not self._running:
+            return vectors
+        prompting = sum(row.prefilled < len(row.given) for row in self._running.values())
         if prompting:
             self._generator.prefill_step_size = max(1, self._pace.chunk_tokens // prompting)
         started_s = time.perf_counter()
@@ -168,38 +167,53 @@ class MlxEngine:
             tokens = self._note_progress(prompts)
             self._pace.on_chunk(tokens, now_s - started_s, transient_bytes, self._share.free_bytes(self._held_bytes))
         if not responses:
-            return []
+            return vectors
         self.steps_run += 1
         stopped: list[int] = []
-        outputs = [self._on_token(response, now_s, stopped) for response in responses]
+        chances = self._read_chances(responses)
+        outputs = [self._on_token(response, chances.get(response.uid), now_s, stopped) for response in responses]
         if stopped:
             self._generator.remove(stopped)
-        return outputs
+        return vectors + outputs if vectors else outputs
+
+    def _inside(self) -> list[int]:
+        """How many tokens those in the batch have reserved."""
+        return [row.reserved_tokens for row in self._running.values()]
 
     def _join(self) -> None:
         """Those at the front of the waiting that fit beside the running ones join them."""
         import mlx.core as mx
 
-        from workers.sampling import choose_penalties, choose_sampler
-
-        share, inside = self._share, [job.reserved_tokens for job in self._running.values()]
-        waiting = list(self._waiting.values())
-        joining = waiting[: share.room.choose_joining(inside, [each.reserved_tokens for each in waiting])]
-        reserved = inside + [each.reserved_tokens for each in joining]
+        share, inside = self._share, self._inside() + self._embedder.reserved_tokens
+        waiting = [] if self._embedder.waits_for_room else list(self._waiting.values())
+        joining = waiting[: share.room.choose_joining(inside, [row.reserved_tokens for row in waiting])]
+        reserved = inside + [row.reserved_tokens for row in joining]
         if share.room.room_bytes is not None and reserved != self._reserved:
             self._reserved = reserved
             mx.set_cache_limit(share.cache_bytes(reserved))
-        for each in joining:
-            job, tokens = each.job, each.tokens
-            [uid] = self._generator.insert(
-                [tokens],
-                max_tokens=[each.reserved_tokens - len(tokens)],
-                samplers=[choose_sampler(job.sampling)],
-                logits_processors=[choose_penalties(job.sampling, len(tokens))],
-            )
-            self._running[uid] = _Running(each, self._new_detokenizer(), time.perf_counter())
-            self._uids[job.key] = uid
-            del self._waiting[job.key]
+        for row in joining:
+            del self._waiting[row.key]
+            self._insert(row)
+
+    def _insert(self, row: AnswerRow) -> None:
+        """Into the batch, for the first time or after its context was full."""
+        from workers.masking import Masks
+        from workers.sampling import choose_bias, choose_penalties, choose_sampler
+
+        sampling = row.job.sampling
+        sampler = choose_sampler(sampling, row.tokens)
+        processors = choose_penalties(sampling, row.own_from)
+        processors += choose_bias(row.job.extras.logit_bias, self._vocabulary)
+        if row.guide is not None:
+            self._masks = self._masks or Masks(self._vocabulary, self._grammars.mask_bits)
+            row.guided = self._masks.join(row.guide, sampler)
+            sampler = row.guided.sample
+            processors.append(row.guided.process)
+        [uid] = self._generator.insert([row.given], max_tokens=[row.room_tokens], samplers=[sampler],
+                                       logits_processors=[processors])
+        row.joined_s = row.joined_s or time.perf_counter()
+        self._running[uid] = row
+        self._uids[row.key] = uid
 
     def _advance(self) -> tuple[list, list, int]:
         """One step of the generator, and how many bytes it held on the way beyond those before and after it."""
@@ -216,41 +230,56 @@ class MlxEngine:
         """Note how far the prompts are. Returns how many tokens were read, padding included."""
         longest = 0
         for prompt in prompts:
-            job, (done, total) = self._running[prompt.uid], prompt.progress
+            row, (done, total) = self._running[prompt.uid], prompt.progress
             if prompt.end_of_prompt:  # only its last token was left, and is counted as a decode step
-                job.prefilled = total
+                row.prefilled = total
             else:
-                longest = max(longest, done - job.prefilled)
-                job.prefilled = done
+                longest = max(longest, done - row.prefilled)
+                row.prefilled = done
         return longest * len(prompts)  # the rows are padded to the longest
 
-    def _on_token(self, response: Any, now_s: float, stopped: list[int]) -> Output:
+    def _read_chances(self, responses: list) -> dict[int, Chance]:
+        """Of the rows that ask for them, by uid."""
+        from workers.sampling import read_chances
+
+        asking = [(response, row) for response in responses if (row := self._running[response.uid]).wants_chance]
+        if not asking:
+            return {}
+        chances = read_chances([(response.logprobs, response.token, row.job.extras.logprobs or 0)
+                                for response, row in asking])
+        return {response.uid: chance for (response, _), chance in zip(asking, chances, strict=True)}
+
+    def _on_token(self, response: Any, chance: Chance | None, now_s: float, stopped: list[int]) -> Output:
         """The output of one job in this step; adds to `stopped` what the generator does not know to be over."""
-        job = self._running[response.uid]
-        position, reason = job.tokens, response.finish_reason
-        if position == 0:
-            job.first_s = now_s
-        if reason == "stop":  # by eos
-            ids, text, found = [], "", False
-        else:
-            ids = [response.token]
-            job.tokens += 1
-            text, found = job.matcher.feed(job.detokenizer.add(response.token))
-        if reason is None and not found:
-            return Output(job.key, position, ids, text)
+        row, reason = self._running[response.uid], response.finish_reason
+        position = row.tokens
+        row.first_s = row.first_s or now_s
+        if row.guide is not None and row.guide.problem:
+            if reason is None:
+                stopped.append(response.uid)
+            self._forget(response.uid)
+            return Output(row.key, position, [], "", failed=("invalid_request", row.guide.failure))
+        ids = [] if reason == "stop" else [response.token]  # stop: by eos
+        text, more, over = row.take(response.token, chance) if ids else ("", None, False)
+        if reason is None and not over:
+            return Output(row.key, position, ids, text, more=more)
         if reason is None:
             stopped.append(response.uid)
-        if not found:
-            rest, found = job.matcher.feed(job.detokenizer.finish())
-            text += rest + job.matcher.flush()
-        del self._running[response.uid], self._uids[job.key]
-        return Output(job.key, position, ids, text, _end(job, "stop" if found else reason, now_s))
+        self._forget(response.uid)
+        if reason == "length" and not over and row.goes_on and row.tokens < row.job.max_tokens:
+            row.shift()
+            self._insert(row)
+            return Output(row.key, position, ids, text, more=more)
+        if not over:
+            rest, last, over = row.finish()
+            text, more = text + rest, merge_more(more, last)
+        return Output(row.key, position, ids, text, row.end("stop" if over else reason, now_s), more)
 
     def memory(self) -> MemoryFacts:
         import mlx.core as mx
 
-        return MemoryFacts(mx.get_active_memory(), max(self._peak_bytes, mx.get_peak_memory()), mx.get_cache_memory(),
-                           _recommended_bytes())
+        peak_bytes = max(self._peak_bytes, mx.get_peak_memory(), self._embedder.peak_bytes if self._embedder else 0)
+        return MemoryFacts(mx.get_active_memory(), peak_bytes, mx.get_cache_memory(), recommended_bytes())
 
     def trim(self) -> None:
         import mlx.core as mx
@@ -262,37 +291,8 @@ class MlxEngine:
 
         if self._generator is not None:
             self._generator.close()
-            self._generator = None
-        self._running.clear()
-        self._waiting.clear()
-        self._uids.clear()
+            self._generator = self._embedder = None  # it holds the model, and asks this engine for room: a circle
+        for rows in (self._running, self._waiting, self._uids):
+            rows.clear()
         mx.clear_streams()
 
-
-def _end(job: _Running, reason: FinishReason, now_s: float) -> End:
-    prompt_ms, decode_ms = (job.first_s - job.joined_s) * 1e3, (now_s - job.first_s) * 1e3
-    return End(reason, job.prompt_tokens, job.tokens, prompt_ms, decode_ms)
-
-
-def _read_weights(model: Any, on_progress: Callable[[float], None]) -> None:
-    """mlx_lm opened the files lazily: read them now, in pieces."""
-    import mlx.core as mx
-    from mlx.utils import tree_flatten
-
-    arrays = [array for _, array in tree_flatten(model.parameters())]
-    total_bytes, read_bytes, piece, piece_bytes = sum(array.nbytes for array in arrays), 0, [], 0
-    for array in arrays:
-        piece.append(array)
-        piece_bytes += array.nbytes
-        if piece_bytes >= READ_CHUNK_BYTES or array is arrays[-1]:
-            mx.eval(piece)
-            read_bytes += piece_bytes
-            on_progress(WEIGHTS_PART * read_bytes / total_bytes)
-            piece, piece_bytes = [], 0
-
-
-def _recommended_bytes() -> int:
-    """What the GPU is recommended to use for all processes together; 0 without a GPU."""
-    import mlx.core as mx
-
-    return mx.device_info()["max_recommended_working_set_size"] if mx.metal.is_available() else 0

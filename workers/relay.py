@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, NamedTuple, Protocol
 
 from workers.engine import EngineJob
+from workers.job_parts import More
 from workers.protocol import End, NoteKind
 
 HOP_HEADER = "X-Warden-Hop"  # how often a request was handed on
@@ -26,9 +27,10 @@ PROBLEM_MAX_CHARS = 500
 
 
 class Piece(NamedTuple):
-    """A part of the answer."""
+    """A part of the answer: text, or `more` than that (reasoning, calls, chances), or both."""
 
     text: str
+    more: More | None = None
 
 
 class Aside(NamedTuple):
@@ -47,6 +49,11 @@ class UpstreamFailed(Exception):
         super().__init__(message)
         self.code, self.is_its_fault = code, is_its_fault
         self.message = message[:PROBLEM_MAX_CHARS].encode(errors="replace").decode()  # half a surrogate fits no frame
+
+
+def not_offered(server: str, field: str, why: str = "") -> UpstreamFailed:
+    """What its API, or its model, has no word for, named as the client protocol does; another backend may do it."""
+    return UpstreamFailed("not_offered", f"{field}: {why or f'{server} does not offer this'}", is_its_fault=False)
 
 
 class Limits(NamedTuple):

@@ -1,49 +1,34 @@
 """The relay to a server with Ollama's API: Ollama itself, or mlx-warden on another machine.
 
-A chat goes to /api/chat, a prompt that is taken as it is to /api/generate with `raw`. Sampling is handed on in Ollama's
-names, so is the seed; the counts and times of the last object become ours. Images go along as base64. What the server
-thinks (`thinking`) is no part of the answer and is shown as progress. Source: Ollama's docs/api.md.
+A chat goes to /api/chat; to /api/generate goes a prompt that is taken as it is (`raw`), one with a suffix, and a single
+question with a template of its own. All that a request asks for goes on in Ollama's names: sampling and the seed,
+format, reasoning, tools and calls in the history, chances, limits of the context. What Ollama has no word for is not
+offered here, so that the next backend of the chain may do it: a bias, a call that must be made, schemas that calls must
+meet. Only one call at a time is kept here: of several the first is passed on. Source: Ollama's docs/api.md.
 
-The server is not trusted: what is no JSON, no text or nested without end is its failure, its numbers are bounded, and
-so are the names of its models. One that is too long, and those after MODELS_MAX, are left out: nobody can ask for them.
+`workers/relay_ollama_lines.py` reads the answer. Names of the server's models that are too long, and those after
+MODELS_MAX, are left out: nobody can ask for them.
 """
 
-import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 
 from control.messages import MALFORMED
 from workers.engine import EngineJob
+from workers.job_parts import AUTO, NONE, Tool
 from workers.protocol import ChatMessage, End, Sampling
-from workers.relay import PRIORITY_HEADER, Aside, Limits, Piece, UpstreamFailed
-from workers.relay_http import Remote, finish, problem_in
+from workers.relay import PRIORITY_HEADER, Aside, Limits, Piece, UpstreamFailed, not_offered
+from workers.relay_http import Remote, finish
+from workers.relay_ollama_lines import end_of, piece_of, read_line
 
-NS_PER_MS = 1_000_000
-COUNT_MAX = 2**53  # of tokens and nanoseconds: beyond it a number is none
 MODELS_MAX, MODEL_MAX_BYTES = 4000, 256  # all the names fit into one frame
-ENDS = {"length": "length"}  # any other reason is a stop
-
-
-class _Message(msgspec.Struct):
-    content: str = ""
-    thinking: str | None = None
-
-
-class _Line(msgspec.Struct):
-    """One object of a stream of /api/chat or /api/generate; times in nanoseconds."""
-
-    message: _Message | None = None
-    response: str = ""
-    thinking: str | None = None
-    done: bool = False
-    done_reason: str | None = None
-    error: object = None
-    prompt_eval_count: int | None = 0
-    eval_count: int | None = 0
-    prompt_eval_duration: int | None = 0
-    eval_duration: int | None = 0
+ANY_OBJECT = {"type": "object"}
+LACKING = re.compile(r"does not support (\w+)")  # in what it says of a model that cannot do it
+FIELDS = {"thinking": "think", "insert": "suffix", "vision": "images"}
 
 
 class _Tag(msgspec.Struct):
@@ -70,34 +55,32 @@ class OllamaServer:
             raise UpstreamFailed("upstream_failed", f"/api/tags is not Ollama's: {problem}") from None
 
     async def answer(self, job: EngineJob) -> AsyncIterator[Piece | Aside | End]:
+        try:
+            async with aclosing(self._answer(job)) as parts:
+                async for part in parts:
+                    yield part
+        except UpstreamFailed as failed:
+            if failed.code == "invalid_request" and (lacking := LACKING.search(failed.message)):
+                raise not_offered("ollama", FIELDS.get(lacking[1], lacking[1]), failed.message) from None
+            raise
+
+    async def _answer(self, job: EngineJob) -> AsyncIterator[Piece | Aside | End]:
         path, body = request_of(job)
         headers = {"X-Request-Id": job.remote.request_id, PRIORITY_HEADER: job.remote.priority}
+        calls, calls_max = 0, None if job.extras.parallel_tools else 1
         async with aclosing(self._remote.lines(path, body, job.remote.hop, **headers)) as lines:
             async for line in lines:
                 if not line.strip():
                     continue
                 said = read_line(line)
-                message = said.message or _Message()
-                if thinking := message.thinking or said.thinking:
-                    yield Aside("progress", thinking)
-                if text := message.content or said.response:
-                    yield Piece(text)
+                piece = piece_of(said, calls, calls_max)
+                if piece is not None:
+                    calls += len(piece.more.calls) if piece.more is not None else 0
+                    yield piece
                 if said.done:
                     yield end_of(said)
                     await finish(lines)
                     return
-
-
-def read_line(line: bytes) -> _Line:
-    """Raises: UpstreamFailed, if it is no line of this API or tells of an error."""
-    try:
-        said = msgspec.json.decode(line, type=_Line)
-        error = json.dumps(said.error).encode()
-    except MALFORMED as problem:
-        raise UpstreamFailed("upstream_failed", f"ollama sent what is not its API: {problem}") from None
-    if said.error is not None:
-        raise UpstreamFailed("upstream_failed", f"ollama: {problem_in(error)}")
-    return said
 
 
 def names_of(tags: _Tags) -> list[str]:
@@ -106,32 +89,98 @@ def names_of(tags: _Tags) -> list[str]:
 
 
 def request_of(job: EngineJob) -> tuple[str, dict]:
-    """Path and body. A prompt that does not fit is to be an error and not to be cut: that is how it is here too."""
-    body = {"model": job.remote.model, "stream": True, "options": options_of(job), "truncate": False, "shift": False}
+    """Path and body. A prompt that does not fit is cut only if its caller says so.
+
+    Raises:
+        UpstreamFailed: `not_offered`, naming what Ollama has no word for.
+    """
+    check_offered(job)
+    extras = job.extras
+    body = {"model": job.remote.model, "stream": True, "options": options_of(job), "truncate": extras.truncate,
+            "shift": extras.shift, **asked_of_the_answer(job)}
     if job.messages is None:
-        return "/api/generate", {**body, "prompt": job.prompt, "raw": True}
-    return "/api/chat", {**body, "messages": [message_of(message) for message in job.messages]}
+        how = {"raw": True} if extras.suffix is None else {"suffix": extras.suffix}
+        return "/api/generate", {**body, "prompt": job.prompt, **how}
+    if extras.template:
+        return "/api/generate", {**body, "template": extras.template, **question_of(job.messages)}
+    tools = {"tools": [tool_of(tool) for tool in extras.tools]} if extras.tools and extras.tool_choice != NONE else {}
+    return "/api/chat", {**body, "messages": messages_of(job.messages), **tools}
 
 
-def message_of(message: ChatMessage) -> dict:
-    """Ollama knows no `developer`."""
-    role = "system" if message.role == "developer" else message.role
-    said = {"role": role, "content": message.content}
-    return {**said, "images": message.images} if message.images else said
+def check_offered(job: EngineJob) -> None:
+    """Raises: UpstreamFailed."""
+    extras = job.extras
+    for field, is_asked in (
+        ("inputs", job.inputs is not None), ("tokens", job.tokens is not None), ("logit_bias", bool(extras.logit_bias)),
+        ("tool_choice", extras.tool_choice not in (AUTO, NONE)),
+        ("tools[].strict", extras.tool_choice != NONE and any(tool.strict for tool in extras.tools)),
+    ):
+        if is_asked:
+            raise not_offered("ollama", field)
 
 
-def options_of(job: EngineJob) -> dict:
-    same = {name: getattr(job.sampling, name) for name in Sampling.__struct_fields__}
-    if job.max_tokens:
-        same["num_predict"] = job.max_tokens
-    return {**same, "stop": job.stop} if job.stop else same
+def asked_of_the_answer(job: EngineJob) -> dict[str, Any]:
+    extras, found = job.extras, {}
+    if extras.schema not in (None, False):
+        found["format"] = "json" if extras.schema in (True, ANY_OBJECT) else extras.schema
+    if extras.think is not None:
+        found["think"] = extras.think
+    if extras.logprobs is not None:
+        found |= {"logprobs": True, "top_logprobs": extras.logprobs}
+    return found
 
 
-def end_of(said: _Line) -> End:
-    return End(ENDS.get(said.done_reason or "", "stop"), count_of(said.prompt_eval_count), count_of(said.eval_count),
-               count_of(said.prompt_eval_duration) / NS_PER_MS, count_of(said.eval_duration) / NS_PER_MS)
+def question_of(messages: Sequence[ChatMessage]) -> dict[str, Any]:
+    """One turn as /api/generate takes it. Raises: UpstreamFailed, if it is more than that."""
+    *before, last = messages
+    if last.role != "user" or [message.role for message in before] not in ([], ["system"]):
+        raise not_offered("ollama", "template for more than one question")
+    system = {"system": before[0].content} if before else {}
+    return {"prompt": last.content, **system, **({"images": last.images} if last.images else {})}
 
 
-def count_of(number: int | None) -> int:
-    """JSON knows integers of any length; what is divided or put into a frame must have one that fits."""
-    return min(max(0, number or 0), COUNT_MAX)
+def messages_of(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """Ollama knows no `developer`, and wants the name of the function where a tool answers."""
+    names = {call.id: call.name for message in messages for call in message.tool_calls if call.id}
+    return [message_of(message, message.name or names.get(message.tool_call_id, "")) for message in messages]
+
+
+def message_of(message: ChatMessage, tool_name: str) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role,
+                            "content": message.content}
+    if message.images:
+        said["images"] = message.images
+    if message.thinking:
+        said["thinking"] = message.thinking
+    if message.tool_calls:
+        said["tool_calls"] = [{"id": call.id, "function": {"index": index, "name": call.name,
+                                                           "arguments": arguments_of(call.arguments)}}
+                              for index, call in enumerate(message.tool_calls)]
+    if message.role == "tool":
+        answered = {"tool_name": tool_name, "tool_call_id": message.tool_call_id}
+        said |= {name: text for name, text in answered.items() if text}
+    return said
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """Raises: UpstreamFailed `invalid_request`, if they are not JSON; who calls over HTTP hears that sooner."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+    except MALFORMED as problem:
+        raise UpstreamFailed("invalid_request", f"messages: the arguments of a call are no JSON object: {problem}",
+                             is_its_fault=False) from None
+
+
+def tool_of(tool: Tool) -> dict[str, Any]:
+    parameters = {**ANY_OBJECT, "properties": {}, **tool.parameters}
+    return {"type": "function", "function": {"name": tool.name, "description": tool.description,
+                                             "parameters": parameters}}
+
+
+def options_of(job: EngineJob) -> dict[str, Any]:
+    same: dict[str, Any] = {name: getattr(job.sampling, name) for name in Sampling.__struct_fields__}
+    for name, given in (("num_predict", job.max_tokens), ("stop", job.stop), ("num_ctx", job.extras.num_ctx),
+                        ("num_keep", job.extras.num_keep)):
+        if given:
+            same[name] = given
+    return same

@@ -37,12 +37,14 @@ from workers.engine_thread import (
     Post,
     name_problem,
 )
+from workers.job_parts import CallPiece, More
 from workers.protocol import End
 from workers.relay import PIECE_MAX_CHARS, Aside, Piece, Server, UpstreamFailed
 
 ROOM_LOOK_EVERY_S = 0.02
 TURN_MAX_S = 10.0
 LOOK_MAX_S = 1.0
+LOGPROBS_MAX = 64  # tokens in a frame, each with its tops
 
 
 class Pulse:
@@ -220,8 +222,8 @@ class RelayThread:
                     await asyncio.sleep(ROOM_LOOK_EVERY_S)
                 match part:
                     case Piece():
-                        for text in cut(part.text):
-                            self._post(Outputs([Output(job.key, position, [], text)]))
+                        for text, more in cut(part):
+                            self._post(Outputs([Output(job.key, position, [], text, None, more)]))
                             position += 1
                     case Aside():
                         self._post(Noted(job.key, part.kind, part.text[:PIECE_MAX_CHARS]))
@@ -236,6 +238,24 @@ class RelayThread:
         self._wake()
 
 
-def cut(text: str) -> list[str]:
-    """In parts that each fit into a frame; none if there is nothing."""
+def cut(piece: Piece) -> list[Piece]:
+    """In parts that each fit into a frame and say something; none if there is nothing."""
+    more = piece.more
+    if more is None or not (more.thinking or more.calls or more.logprobs):
+        return [Piece(text) for text in _slices(piece.text)]
+    size = len(piece.text) + len(more.thinking) + sum(len(call.arguments) for call in more.calls)
+    if size <= PIECE_MAX_CHARS and len(more.logprobs) <= LOGPROBS_MAX:
+        return [piece]
+    parts = [Piece("", More(thinking=text)) for text in _slices(more.thinking)]
+    parts += [Piece(text) for text in _slices(piece.text)]
+    parts += [Piece("", More(logprobs=more.logprobs[begin : begin + LOGPROBS_MAX]))
+              for begin in range(0, len(more.logprobs), LOGPROBS_MAX)]
+    for call in more.calls:
+        first, *rest = _slices(call.arguments) or [""]
+        parts += [Piece("", More(calls=[CallPiece(call.index, call.id, call.name, first)])),
+                  *(Piece("", More(calls=[CallPiece(call.index, arguments=text)])) for text in rest)]
+    return parts
+
+
+def _slices(text: str) -> list[str]:
     return [text[begin : begin + PIECE_MAX_CHARS] for begin in range(0, len(text), PIECE_MAX_CHARS)]

@@ -5,6 +5,9 @@
 The last message is the goal, what came before it the history. Only chunks are the answer; start, step and progress are
 shown to who wants to see them. An error, or an end of the connection without `end`, is a failure. Victoria counts no
 tokens, so the counts of her answers are 0.
+
+She is given text alone and answers with text: tools, schemas, chances and the like are not offered here. Whether she
+reasons is her own matter.
 """
 
 import json
@@ -15,8 +18,9 @@ import msgspec
 
 from control.messages import MALFORMED
 from workers.engine import EngineJob
+from workers.job_parts import NONE
 from workers.protocol import End
-from workers.relay import PRIORITY_HEADER, Aside, Limits, Piece, UpstreamFailed
+from workers.relay import PRIORITY_HEADER, Aside, Limits, Piece, UpstreamFailed, not_offered
 from workers.relay_http import Remote, finish
 
 DATA = b"data:"
@@ -69,7 +73,23 @@ def read_event(line: bytes) -> _Event:
         raise UpstreamFailed("upstream_failed", f"victoria sent what is not her API: {problem}") from None
 
 
+def check_offered(job: EngineJob) -> None:
+    """Raises: UpstreamFailed `not_offered`, naming what is asked besides words."""
+    extras = job.extras
+    for field, is_asked in (
+        ("inputs", job.inputs is not None), ("tokens", job.tokens is not None),
+        ("tools", bool(extras.tools) and extras.tool_choice != NONE),
+        ("schema", extras.schema is not None), ("logprobs", extras.logprobs is not None),
+        ("logit_bias", bool(extras.logit_bias)), ("template", bool(extras.template)),
+        ("suffix", extras.suffix is not None),
+    ):
+        if is_asked:
+            raise not_offered("victoria", field)
+
+
 def request_of(job: EngineJob) -> dict:
+    """Raises: UpstreamFailed `not_offered`."""
+    check_offered(job)
     remote = job.remote
     *history, last = job.messages or [None]
     body = {

@@ -20,38 +20,21 @@ Guarantees
 All state here belongs to the I/O thread. `effects` carries things out; `now` is monotonic seconds.
 """
 
-from typing import Protocol
-
-import msgspec
-
 from control import messages
 from control.states import Phase
 from workers import protocol as jobs
+from workers.counting import Done
+from workers.effects import Effects
 from workers.engine import EngineJob, JobKey, LoadPlan
 from workers.engine_thread import Changed, EngineThread, Fatal, JobRejected, Loaded, LoadFailed, Noted, Outputs, Post
+from workers.job_parts import NO_EXTRAS
+from workers.step_frames import frames_of
 from workers.third_key import Hands, ThirdKey, Turn
 
 HELLO_EVERY_S = 1.0
 TRIM_EVERY_S = 5.0
 EXIT_LOAD_FAILED = EXIT_REFUSED = 1
 EXIT_FATAL = 70
-
-
-class Effects(Protocol):
-    def to_control(self, message: msgspec.Struct) -> None: ...
-
-    def to_gateway(self, message: msgspec.Struct) -> None: ...
-
-    def drop_unsent(self) -> None:
-        """Forget frames meant for a gateway that is gone."""
-
-    def meet_gateway(self, incarnation: int) -> None:
-        """Connect to the gateway under an identity that names this incarnation."""
-
-    def write_row(self, now: float) -> None:
-        """Put `workers.row_words.row_words` into the table."""
-
-    def note(self, event: str, **facts: object) -> None: ...
 
 
 class Runtime:
@@ -160,8 +143,10 @@ class Runtime:
                 self._on_job(message, now)
             case jobs.Cancel() if self._is_current(message):
                 self._on_cancel((message.epoch, message.job, message.attempt))
+            case jobs.Count() if self._is_current(message):
+                self.effects.ask_count(message)
 
-    def _is_current(self, message: jobs.Job | jobs.Cancel) -> bool:
+    def _is_current(self, message: jobs.Job | jobs.Cancel | jobs.Count) -> bool:
         return message.epoch == self.gateway_epoch and message.incarnation == self.incarnation
 
     def _drop_jobs(self) -> None:
@@ -183,7 +168,7 @@ class Runtime:
         self.jobs.add(key)
         self.accepted += 1
         self.engine.add(EngineJob(key, job.messages, job.prompt, job.tokens, job.sampling, job.max_tokens, job.stop,
-                                  job.remote))
+                                  job.remote, job.inputs, job.extras or NO_EXTRAS))
         self._answer(jobs.Accept, key)
 
     def _on_cancel(self, key: JobKey) -> None:
@@ -221,8 +206,7 @@ class Runtime:
             case Outputs():
                 self._on_outputs(post.outputs)
             case JobRejected() if post.key in self.jobs:
-                self._forget(post.key)
-                self._answer(jobs.Fail, post.key, post.code, post.message)
+                self._reject(post.key, post.code, post.message)
             case Noted() if post.key in self.jobs:
                 self._answer(jobs.Note, post.key, post.kind, post.text)
             case Changed():
@@ -245,14 +229,35 @@ class Runtime:
                 self._tell_phase(now, post.reason)
                 self.exit_code = EXIT_FATAL
 
+    def _reject(self, key: JobKey, code: str, message: str) -> None:
+        self._forget(key)
+        self._answer(jobs.Fail, key, code, message)
+
+    def on_counted(self, done: Done) -> None:
+        """Of its own model it knows better how much the context holds."""
+        count, own = done.count, done.count.slug == self.slug and self.context_length
+        if self._is_current(count):
+            self.effects.to_gateway(jobs.Counted(
+                jobs.VERSION, count.epoch, count.incarnation, count.number, done.tokens, own or done.context_length,
+                done.code, done.message, done.ids))
+
     def _on_outputs(self, outputs: list) -> None:
-        """One frame for the whole batch."""
-        items = [jobs.Item(*out.key[1:], out.position, out.ids, out.text, out.end)
-                 for out in outputs if out.key in self.jobs]
+        """One frame for the whole batch, unless that were too large."""
+        items = [jobs.Item(*out.key[1:], out.position, out.ids, out.text, out.end, out.more)
+                 for out in outputs if out.key in self.jobs and not out.failed]
+        for out in outputs:
+            if out.failed and out.key in self.jobs:
+                self._reject(out.key, *out.failed)
         if not items:
             return
-        self.frames += 1
-        self.effects.to_gateway(jobs.Step(jobs.VERSION, self.gateway_epoch, self.incarnation, self.frames, items))
+        frames, failed = frames_of(items)
+        for item in failed:
+            key = (self.gateway_epoch, item.job, item.attempt)
+            self.engine.remove(key)
+            self._reject(key, "internal", "the model wrote a call that is too long for any frame")
+        for some in frames:
+            self.frames += 1
+            self.effects.to_gateway(jobs.Step(jobs.VERSION, self.gateway_epoch, self.incarnation, self.frames, some))
         for out in outputs:
             self.tokens_out += len(out.ids)
             if out.end is not None and out.key in self.jobs:

@@ -4,7 +4,8 @@ Guarantees: the random numbers of a token depend on its job's seed and on its po
 seed gives the same tokens alone, in a batch, and after a pause that goes on at a later position (as far as the logits
 are the same: exactly on float32 weights up to rounding of other batch shapes). There is no global random state.
 
-Order, as in llama.cpp and mlx_lm: penalties on the logits, then top_k, top_p, min_p, then temperature.
+Order, as in llama.cpp and mlx_lm: penalties and bias on the logits, then the mask of a grammar (`workers/masking.py`),
+then top_k, top_p, min_p, then temperature. Chances that callers ask for (`read_chances`) are those after the mask.
 - `repeat_penalty` looks at the last `repeat_last_n` tokens, the prompt included (0: off, -1: all), as in Ollama.
 - `presence_penalty` and `frequency_penalty` look at the answer's own tokens only, all of them, as OpenAI defines them.
 
@@ -16,15 +17,17 @@ over one sort: each filter keeps the tokens above a certain probability, so the 
 """
 
 import math
-from collections.abc import Callable
-
+from collections.abc import Callable, Mapping, Sequence
 import mlx.core as mx
+import numpy as np
 from mlx_lm.sample_utils import greedy_sampler, make_frequency_penalty, make_presence_penalty, make_repetition_penalty
 
 from workers.protocol import Sampling
 
 Sampler = Callable[[mx.array], mx.array]  # log-probabilities [rows, vocabulary] -> ids [rows]
 LogitsProcessor = Callable[[mx.array, mx.array], mx.array]  # ids so far [n], logits [1, vocabulary] -> logits
+
+Chance = tuple[float, list[tuple[int, float]]]
 
 GREEDY: Sampler = greedy_sampler
 ALL_TOKENS = 2**31 - 1
@@ -82,6 +85,39 @@ def _top_p_threshold(candidates: mx.array, top_p: float) -> mx.array:
     mass_above = mx.cumsum(mx.softmax(ascending, axis=-1), axis=-1, reverse=True, inclusive=False)
     dropped = (mass_above >= top_p).sum(axis=-1, keepdims=True)
     return mx.take_along_axis(ascending, dropped, axis=-1)
+
+
+def read_chances(rows: Sequence[tuple[mx.array, int, int]]) -> list[Chance]:
+    """For each (log-probabilities [vocabulary], the token that came, how many of the likeliest): the natural logarithm
+    of its chance, and the likeliest, likeliest first. Those that could not come at all are in no list. Waits once.
+    """
+    if not rows:
+        return []
+    logprobs = mx.stack([row for row, _, _ in rows]).astype(mx.float32)
+    came = mx.take_along_axis(logprobs, mx.array([[token] for _, token, _ in rows]), axis=-1)
+    most = min(max(count for _, _, count in rows), logprobs.shape[-1])
+    if not most:
+        return [(logprob, []) for [logprob] in came.tolist()]
+    likeliest = mx.argpartition(-logprobs, kth=most - 1, axis=-1)[:, :most]
+    values = mx.take_along_axis(logprobs, likeliest, axis=-1)
+    mx.eval(came, likeliest, values)
+    chances: list[Chance] = []
+    for [logprob], ids, said, (_, _, count) in zip(came.tolist(), likeliest.tolist(), values.tolist(), rows,
+                                                   strict=True):
+        pairs = sorted(zip(ids, said, strict=True), key=lambda pair: (-pair[1], pair[0]))[:count]
+        chances.append((logprob, [pair for pair in pairs if pair[1] > -math.inf]))
+    return chances
+
+
+def choose_bias(bias: Mapping[int, float], vocabulary: int) -> list[LogitsProcessor]:
+    """The logits processor of `logit_bias`; empty if there is none. Ids are below `vocabulary`."""
+    if not bias:
+        return []
+    added = np.zeros(vocabulary, np.float32)
+    for token, amount in bias.items():
+        added[token] = amount
+    known = mx.array(added)
+    return [lambda tokens, logits: logits + known.astype(logits.dtype)]
 
 
 def choose_penalties(sampling: Sampling, prompt_tokens: int) -> list[LogitsProcessor]:

@@ -9,12 +9,16 @@ import os
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from control.config import RELAYS, Config, ConfigError, ModelConfig, load_config
+from control.config import RELAYS, Config, ConfigError, ModelConfig, load_config, with_library
 from control.home import Home, HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
 from control.journal import get_journal
+from control.library import library_path, read_library
+from control.pooling import choose_pooling
 from control.process_facts import process_start_time_us
 from control.table import Table, TableRefused
 from workers.engine import Engine
@@ -38,7 +42,8 @@ def start(arguments: list[str], stop: StopSignals) -> int:
     slug = arguments[0]
     close_environment(os.environ)
     try:
-        batch_max, make_thread = make_body(load_config(os.environ, Path.cwd(), models_must_be_whole=False), slug)
+        config = read_config()
+        batch_max, make_thread = make_body(config, slug)
         home = home_from_env(os.environ)
         prepare_home(home)
         lock = acquire_lock(home.lock_path(f"row-{slug}"))
@@ -58,8 +63,46 @@ def start(arguments: list[str], stop: StopSignals) -> int:
             journal.error("key_switched_off", key="worker", reason=f"{KEYS_OFF} says so: EVICTIONS NOW COST ANSWERS")
         start_time_us = process_start_time_us(os.getpid()) or 0
         parent = expected_parent(home, os.environ)
-        loop = Loop(slug, home, table, batch_max, make_thread, start_time_us, parent, journal.info, stop, third_key)
+        loop = Loop(slug, home, table, batch_max, make_thread, start_time_us, parent, journal.info, stop, third_key,
+                    ConfiguredModels(config, library_path(home.root)).find)
         return loop.run()
+
+
+def read_config() -> Config:
+    """Raises: ConfigError."""
+    return load_config(os.environ, Path.cwd(), models_must_be_whole=False)
+
+
+class ConfiguredModels:
+    """All models by their slugs: those of the file as it was at our start, and of the library as it stands now.
+
+    Whenever the library was written since it was read, it is read again: a model may have come, gone, or come back in
+    another directory.
+    """
+
+    def __init__(self, config: Config, library: Path) -> None:
+        self._config, self._library, self._seen = config, library, _Stamp()
+
+    def find(self, slug: str) -> ModelConfig | None:
+        if (seen := stamp(self._library)) != self._seen:
+            with suppress(ConfigError):  # who broke it is told when the stack starts
+                self._config, self._seen = with_library(self._config, read_library(self._library)), seen
+        return self._config.by_slug.get(slug)
+
+
+class _Stamp(NamedTuple):
+    """Of a file; 0, 0 of none. A file that is written anew has another inode."""
+
+    inode: int = 0
+    mtime_ns: int = 0
+
+
+def stamp(path: Path) -> _Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return _Stamp()
+    return _Stamp(found.st_ino, found.st_mtime_ns)
 
 
 def close_environment(env: MutableMapping[str, str]) -> None:
@@ -127,7 +170,9 @@ def make_engine(model: ModelConfig) -> Engine:
         )
     from workers.mlx_engine import MlxEngine
 
-    return MlxEngine(str(model.path), batch_max=model.batch_size, context_length=model.context_length)
+    pooling = choose_pooling(model.engine, model.path, model.embeddings)
+    return MlxEngine(str(model.path), batch_max=model.batch_size, context_length=model.context_length,
+                     pooling=pooling.how, why_no_vectors=pooling.why)
 
 
 def wait_for_table(path: Path, stop: StopSignals, within_s: float = TABLE_WITHIN_S) -> Table | None:

@@ -14,6 +14,7 @@ from control.states import Breaker, Phase
 from tests.support.backend_process import INCARNATION, BackendProcess
 from tests.support.backends import BACKENDS, BATCH_MAX
 from workers import protocol as jobs
+from workers.job_parts import NONE, REQUIRED, Extras, Tool
 
 pytestmark = pytest.mark.integration
 
@@ -212,6 +213,24 @@ def test_what_it_cannot_do_is_refused_with_a_code_and_the_others_go_on(backend, 
     ready.cancel(number)
     ready.wait_over(number)
     assert ready.wait_over(ask(backend, ready)).end, "one wrong request is no reason to do nothing more"
+    assert ready.row().breaker == Breaker.CLOSED
+
+
+@pytest.mark.parametrize(("field", "extras"), [
+    ("tools", Extras(tools=[Tool("weather")])), ("tool_choice", Extras(tools=[Tool("weather")], tool_choice=REQUIRED)),
+    ("tools", Extras(tools=[Tool("weather")], tool_choice=NONE)), ("schema", Extras(schema={"type": "object"})),
+    ("think", Extras(think=False)), ("logprobs", Extras(logprobs=1)), ("logit_bias", Extras(logit_bias={5: 1.0})),
+    ("num_ctx", Extras(num_ctx=2048, num_keep=4, truncate=True)),
+])
+def test_what_is_asked_besides_words_is_given_or_refused_by_name(backend, ready, field, extras):
+    said = ready.wait_over(ask(backend, ready, extras=extras))
+    failed = said.one(jobs.Fail)
+    if failed is None:
+        assert said.end and not said.has_gap()
+    else:
+        names = (f"{field}: ", "tools: ", "format: ")  # the last as another mlx-warden names a schema
+        assert failed.code == "not_offered" and any(name in failed.message for name in names), failed
+        assert not said.items
     assert ready.row().breaker == Breaker.CLOSED
 
 

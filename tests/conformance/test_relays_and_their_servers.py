@@ -14,7 +14,7 @@ from tests.support.supervisor_home import wait_until
 from workers import protocol as jobs
 from workers.protocol import FRAME_MAX_BYTES
 from workers.relay import PIECE_MAX_CHARS
-from workers.relay_ollama import COUNT_MAX
+from workers.relay_ollama_lines import COUNT_MAX
 
 __all__ = ["kind", "ollama", "upstream", "victoria"]
 pytestmark = pytest.mark.integration

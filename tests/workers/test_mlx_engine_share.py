@@ -52,7 +52,8 @@ def job(number: int, prompt_tokens: int, max_tokens: int = 0, **sampling) -> Eng
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("size", "rows", "prompts", "answer"), [
-    ("1m", 3, [400, 100, 380, 256, 390, 370, 255, 60], 40), ("26m", 3, [60, 20, 50, 30, 58, 16, 40, 45], 6)])
+    ("1m", 3, [400, 100, 380, 256, 390, 370, 255, 60], 40), pytest.param("26m", 3, [
+        60, 20, 50, 30, 58, 16, 40, 45], 6, marks=pytest.mark.long)])
 def test_eight_long_jobs_stay_under_a_tight_share_and_say_what_they_would_without_one(size, rows, prompts, answer):
     jobs = [job(number, tokens, answer) for number, tokens in enumerate(prompts)]
     with loaded(size) as free:

@@ -5,20 +5,11 @@ import pytest
 from tests.support.relay_calls import LIMITS, chat, hear, probe, prompt
 from tests.support.relay_fixtures import ollama
 from workers.engine import EngineJob
-from workers.protocol import (
-    FRAME_MAX_BYTES,
-    ChatMessage,
-    End,
-    Hello,
-    Item,
-    Remote,
-    Sampling,
-    Step,
-    decode_from_worker,
-    encode,
-)
-from workers.relay import UpstreamFailed
-from workers.relay_ollama import COUNT_MAX, MODELS_MAX, OllamaServer, end_of, read_line, request_of
+from workers.job_parts import NAMED, NONE, REQUIRED, CallPiece, Extras, TokenLogprob, Tool, ToolCall
+from workers.protocol import FRAME_MAX_BYTES, ChatMessage, End, Hello, Remote, Sampling, encode
+from workers.relay import Piece, UpstreamFailed
+from workers.relay_ollama import MODELS_MAX, OllamaServer, request_of
+from workers.relay_ollama_lines import UNKNOWN_ID
 
 __all__ = ["ollama"]
 NESTED = "[" * 100_000
@@ -63,6 +54,89 @@ def test_sampling_goes_along_in_the_names_of_the_server():
         "presence_penalty": 0.2, "frequency_penalty": 0.3, "seed": 1234, "num_predict": 77, "stop": ["END", "\n"]}
 
 
+def asked(job_fields=None, **extras):
+    fields = {"messages": [ChatMessage("user", "hi")], **JOB} | (job_fields or {})
+    return request_of(EngineJob(extras=Extras(**extras), **fields))
+
+
+@pytest.mark.parametrize(("extras", "body"), [
+    ({"schema": True}, {"format": "json"}), ({"schema": {"type": "object"}}, {"format": "json"}),
+    ({"schema": {"type": "array"}}, {"format": {"type": "array"}}), ({"think": False}, {"think": False}),
+    ({"think": "high"}, {"think": "high"}), ({"logprobs": 0}, {"logprobs": True, "top_logprobs": 0}),
+    ({"logprobs": 5}, {"logprobs": True, "top_logprobs": 5}), ({"truncate": True}, {"truncate": True, "shift": False}),
+    ({"shift": True}, {"truncate": False, "shift": True}),
+])
+def test_what_is_asked_of_the_answer_goes_along_in_the_names_of_the_server(extras, body):
+    for fields in ({}, {"messages": None, "prompt": "x"}):
+        _, sent = asked(fields, **extras)
+        assert body.items() <= sent.items()
+        assert sent.keys() & {"format", "think", "logprobs", "tools"} == body.keys() & {"format", "think", "logprobs"}
+
+
+def test_limits_of_the_context_are_options():
+    assert {"num_ctx": 2048, "num_keep": 8}.items() <= asked(num_ctx=2048, num_keep=8)[1]["options"].items()
+    assert {"num_ctx", "num_keep"}.isdisjoint(asked()[1]["options"])
+
+
+def test_tools_go_along_unless_none_may_be_called():
+    tool = Tool("weather", "the weather", {"properties": {"city": {"type": "string"}}})
+    function = {"name": "weather", "description": "the weather",
+                "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    assert asked(tools=[tool])[1]["tools"] == [{"type": "function", "function": function}]
+    assert "tools" not in asked(tools=[tool], tool_choice=NONE)[1]
+
+
+def test_calls_and_their_answers_in_the_history_go_along():
+    messages = [ChatMessage("user", "weather?"),
+                ChatMessage("assistant", "", tool_calls=[ToolCall("weather", '{"city": "Rome"}', "c1")], thinking="hm"),
+                ChatMessage("tool", "sunny", tool_call_id="c1"), ChatMessage("tool", "noon", name="now")]
+    _, body = asked({"messages": messages})
+    assert body["messages"][1:] == [
+        {"role": "assistant", "content": "", "thinking": "hm", "tool_calls": [
+            {"id": "c1", "function": {"index": 0, "name": "weather", "arguments": {"city": "Rome"}}}]},
+        {"role": "tool", "content": "sunny", "tool_name": "weather", "tool_call_id": "c1"},
+        {"role": "tool", "content": "noon", "tool_name": "now"}]
+
+
+def test_a_suffix_and_a_template_go_to_generate():
+    path, body = asked({"messages": None, "prompt": "def f("}, suffix="return")
+    assert (path, body["prompt"], body["suffix"]) == ("/api/generate", "def f(", "return") and "raw" not in body
+    messages = [ChatMessage("system", "be brief"), ChatMessage("user", "hi", ["aGk="])]
+    path, body = asked({"messages": messages}, template="{{ .Prompt }}")
+    assert path == "/api/generate" and {"prompt": "hi", "system": "be brief", "template": "{{ .Prompt }}",
+                                        "images": ["aGk="]}.items() <= body.items()
+
+
+@pytest.mark.parametrize(("fields", "extras", "named"), [
+    ({}, {"logit_bias": {5: 1.0}}, "logit_bias"), ({}, {"tools": [Tool("f")], "tool_choice": REQUIRED}, "tool_choice"),
+    ({}, {"tools": [Tool("f")], "tool_choice": NAMED + "f"}, "tool_choice"),
+    ({}, {"tools": [Tool("f", strict=True)]}, r"tools\[\]\.strict"),
+    ({"messages": [ChatMessage("user", "a"), ChatMessage("assistant", "b"), ChatMessage("user", "c")]},
+     {"template": "{{ .Prompt }}"}, "template"),
+    ({"messages": None, "tokens": [1]}, {}, "tokens"), ({"messages": None, "inputs": ["a"]}, {}, "inputs"),
+])
+def test_what_the_server_has_no_word_for_is_not_offered_and_no_fault_of_it(fields, extras, named):
+    with pytest.raises(UpstreamFailed, match=f"^{named}") as failed:
+        asked(fields, **extras)
+    assert (failed.value.code, failed.value.is_its_fault) == ("not_offered", False)
+
+
+@pytest.mark.parametrize(("lacking", "named"), [
+    ("tools", "tools"), ("thinking", "think"), ("insert", "suffix"), ("vision", "images")])
+def test_what_its_model_cannot_do_is_not_offered_either(ollama, lacking, named):
+    ollama.be(mode="status", status=400, problem=f"llama3.2:1b does not support {lacking}")
+    failed = hear(server(ollama), chat("hello")).failed
+    assert (failed.code, failed.is_its_fault) == ("not_offered", False)
+    assert failed.message.startswith(f"{named}: ollama answered 400: llama3.2:1b does not support")
+
+
+def test_a_call_in_the_history_that_is_no_json_is_the_callers_fault():
+    said = ChatMessage("assistant", "", tool_calls=[ToolCall("weather", "{city")])
+    with pytest.raises(UpstreamFailed, match="^messages: ") as failed:
+        asked({"messages": [said]})
+    assert (failed.value.code, failed.value.is_its_fault) == ("invalid_request", False)
+
+
 def test_no_limit_and_no_stop_are_left_to_the_server():
     _, body = request_of(EngineJob(prompt="x", **JOB))
     assert {"num_predict", "stop"}.isdisjoint(body["options"])
@@ -87,11 +161,29 @@ def test_an_answer_that_is_cut_at_the_limit_says_length(ollama):
     assert hear(server(ollama), chat("hello", max_tokens=300)).end.reason == "stop"
 
 
-def test_what_it_thinks_is_shown_and_is_no_part_of_the_answer(ollama):
+def test_what_it_thinks_comes_beside_the_answer(ollama):
     ollama.be(thinking="let me see")
     for job in (chat("hello"), prompt("hello")):
         heard = hear(server(ollama), job)
-        assert heard.text == "one two three" and heard.asides == [("progress", "let me see")]
+        assert (heard.text, heard.thinking, heard.asides) == ("one two three", "let me see", [])
+
+
+def test_calls_come_with_ids_and_arguments_as_text(ollama):
+    ollama.be(calls=[{"function": {"name": "weather", "arguments": {"city": "Rome"}}},
+                     {"id": "mine", "function": {"index": 7, "name": "now", "arguments": {}}}])
+    first, second = hear(server(ollama), chat("hello", extras=Extras(tools=[Tool("weather")]))).calls
+    assert first == CallPiece(0, first.id, "weather", '{"city":"Rome"}') and first.id.startswith("call_")
+    assert second == CallPiece(1, "mine", "now", "{}")
+    heard = hear(server(ollama), chat("hello", extras=Extras(tools=[Tool("weather")], parallel_tools=False)))
+    assert [call.name for call in heard.calls] == ["weather"], "one at a time was asked for"
+
+
+def test_chances_come_back(ollama):
+    ollama.be(chances=[{"token": "one ", "logprob": -0.5, "bytes": [111], "top_logprobs": [
+        {"token": "one ", "logprob": -0.5}]}])
+    heard = hear(server(ollama), chat("hello", extras=Extras(logprobs=1)))
+    [said] = [part.more.logprobs for part in heard.parts if isinstance(part, Piece) and part.more]
+    assert said == [TokenLogprob(UNKNOWN_ID, b"o", -0.5, [TokenLogprob(UNKNOWN_ID, b"one ", -0.5)])]
 
 
 def test_unicode_comes_through_whole(ollama):
@@ -124,15 +216,6 @@ def test_a_server_of_another_kind_or_none_gives_no_sign_of_life(ollama, mode, mo
     assert (failed.value.code, expected[1] in failed.value.message) == (expected[0], True)
 
 
-@pytest.mark.parametrize("line", [
-    b'{"error": "out of memory"}', b'{"error": {"message": "out of memory", "code": "x"}}',
-])
-def test_an_error_line_in_either_shape_is_one(line):
-    with pytest.raises(UpstreamFailed, match="out of memory") as failed:
-        read_line(line)
-    assert failed.value.code == "upstream_failed" and failed.value.is_its_fault
-
-
 @pytest.mark.parametrize("sign", [
     '{"models": [{"name": "\xff"}]}', '{"models": [{"name": "\\ud800"}]}', '{"models": ' + NESTED,
     '{"models": [{"name": "a", "x": ' + NESTED,
@@ -150,38 +233,3 @@ def test_names_that_would_fill_more_than_a_frame_are_left_out(ollama):
     longest = MODELS_MAX * probe(server(ollama))
     hello = Hello(1, 2**63 - 1, 2**63 - 1, "relay-ollama", 2**63 - 1, 2**63 - 1, 3, 5, 0, 0, longest)
     assert len(longest) == MODELS_MAX and len(encode(hello)) < FRAME_MAX_BYTES
-
-
-@pytest.mark.parametrize("line", [
-    b"[]", b"null", b'{"message": "text"}', b'{"done": 1}', b"\xff", b'{"message": {"c',
-    b'{"message": {"content": "\xff"}}', b'{"error": "\xff"}', b'{"context": ' + NESTED.encode(),
-    b'{"error": ' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"done": true, "eval_count": 1e999}',
-    b'{"done": true, "eval_duration": NaN}', b'{"done": true, "eval_count": ' + b"9" * 5000 + b"}",
-], ids=lambda line: line[:30].decode("latin-1"))
-def test_a_line_of_another_shape_is_a_failure_that_quotes_nothing(line):
-    with pytest.raises(UpstreamFailed, match="not its API"):
-        read_line(line)
-
-
-def test_null_stands_for_nothing_and_unknown_fields_do_not_matter():
-    said = read_line(b'{"message": {"role": "assistant", "content": "", "thinking": null, "tool_calls": []},'
-                     b'"done": true, "done_reason": null, "eval_count": null, "prompt_eval_count": null,'
-                     b'"eval_duration": null, "prompt_eval_duration": null, "context": [1, 2], "error": null}')
-    end = end_of(said)
-    assert (end.reason, end.prompt_tokens, end.completion_tokens) == ("stop", 0, 0)
-
-
-@pytest.mark.parametrize("number", [2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**23, 10**400], ids=range(7))
-def test_a_number_of_any_length_becomes_one_that_fits_a_frame(number):
-    said = b", ".join(b'"%s": %d' % (name, number) for name in (
-        b"eval_count", b"prompt_eval_count", b"eval_duration", b"prompt_eval_duration"))
-    end = end_of(read_line(b'{"done": true, %s}' % said))
-    assert end == End("stop", COUNT_MAX, COUNT_MAX, COUNT_MAX / 1_000_000, COUNT_MAX / 1_000_000)
-    step = Step(1, 1, 1, 1, [Item(1, 1, 0, [], "", end)])
-    assert decode_from_worker(encode(step)) == step
-
-
-def test_counts_that_make_no_sense_are_no_counts():
-    end = end_of(read_line(b'{"done": true, "eval_count": -5, "prompt_eval_count": -1, "eval_duration": -1,'
-                           b'"prompt_eval_duration": -99999999999999999999999}'))
-    assert end == End("stop", 0, 0, 0.0, 0.0)

@@ -13,8 +13,9 @@ from tests.support.relay_listener import END, NEVER_S, FakeServer, Listener, a_f
 from tests.support.supervisor_home import wait_until
 from workers.engine import LoadPlan
 from workers.engine_thread import BACKLOG_POSTS_MAX, Changed, Fatal, JobRejected, Loaded, Noted
+from workers.job_parts import CallPiece, More, TokenLogprob
 from workers.relay import PIECE_MAX_CHARS, Aside, Piece
-from workers.relay_thread import LOOK_MAX_S, TURN_MAX_S, Pulse, cut
+from workers.relay_thread import LOGPROBS_MAX, LOOK_MAX_S, TURN_MAX_S, Pulse, cut
 
 __all__ = ["make"]
 
@@ -52,8 +53,38 @@ def test_an_empty_piece_is_none_and_a_long_one_is_cut_to_fit_a_frame(make):
 
 
 def test_text_is_cut_without_loss():
-    assert cut("") == [] and cut("a") == ["a"]
-    assert cut("😀" * (PIECE_MAX_CHARS + 1)) == ["😀" * PIECE_MAX_CHARS, "😀"]
+    assert cut(Piece("")) == cut(Piece("", More())) == [] and cut(Piece("a")) == [Piece("a")]
+    assert cut(Piece("😀" * (PIECE_MAX_CHARS + 1))) == [Piece("😀" * PIECE_MAX_CHARS), Piece("😀")]
+
+
+def test_what_a_piece_says_besides_is_cut_without_loss():
+    small = Piece("a", More("b", [CallPiece(0, "c", "f", "{}")], [TokenLogprob(-1, b"a", -1.0)]))
+    assert cut(small) == [small]
+    long = Piece("t", More("b" * (PIECE_MAX_CHARS + 1), [CallPiece(0, "c", "f", "1" * PIECE_MAX_CHARS + "2"),
+                                                         CallPiece(1, "d", "g", "{}")],
+                           [TokenLogprob(-1, b"a", -1.0)] * (LOGPROBS_MAX + 1)))
+    parts = cut(long)
+    assert "".join(part.text for part in parts) == "t"
+    mores = [part.more for part in parts if part.more is not None]
+    assert "".join(more.thinking for more in mores) == long.more.thinking
+    assert [chance for more in mores for chance in more.logprobs] == long.more.logprobs
+    calls = [call for more in mores for call in more.calls]
+    assert [(call.index, call.id, call.name) for call in calls] == [(0, "c", "f"), (0, "", ""), (1, "d", "g")]
+    assert "".join(call.arguments for call in calls if call.index == 0) == "1" * PIECE_MAX_CHARS + "2"
+    assert all(part.text or part.more for part in parts)
+
+
+def test_reasoning_and_calls_take_positions_as_text_does(make):
+    async def answer() -> AsyncIterator:
+        call = CallPiece(0, "c", "f", "{}")
+        for part in (Piece("", More(thinking="hm")), Piece("one"), Piece("", More(calls=[call])), END):
+            yield part
+
+    listener = make()
+    listener.server.answers["x"] = answer
+    outs = listener.wait_end(listener.add(1))
+    assert [out.position for out in outs] == [0, 1, 2, 3]
+    assert [out.more.thinking if out.more else "" for out in outs] == ["hm", "", "", ""]
 
 
 def test_asides_are_notes_and_take_no_position(make):

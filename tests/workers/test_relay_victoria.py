@@ -5,6 +5,7 @@ import pytest
 from tests.support.relay_calls import LIMITS, chat, hear, probe, prompt
 from tests.support.relay_fixtures import victoria
 from workers.engine import EngineJob
+from workers.job_parts import NONE, Extras, Tool
 from workers.protocol import ChatMessage, Remote
 from workers.relay import UpstreamFailed
 from workers.relay_victoria import VictoriaServer, read_event, request_of, text_of
@@ -98,3 +99,22 @@ def test_content_that_is_nested_too_deeply_to_be_written_is_a_failure():
         nested = [nested]
     with pytest.raises(UpstreamFailed, match="not her API"):
         text_of(nested)
+
+
+@pytest.mark.parametrize(("fields", "extras", "named"), [
+    ({}, {"tools": [Tool("f")]}, "tools"), ({}, {"schema": True}, "schema"), ({}, {"logprobs": 0}, "logprobs"),
+    ({}, {"logit_bias": {1: 1.0}}, "logit_bias"), ({}, {"template": "{{ .Prompt }}"}, "template"),
+    ({"messages": None, "prompt": "a"}, {"suffix": "b"}, "suffix"), ({"messages": None, "tokens": [1]}, {}, "tokens"),
+    ({"messages": None, "inputs": ["a"]}, {}, "inputs"),
+])
+def test_she_is_given_text_alone(fields, extras, named):
+    given = {"messages": [ChatMessage("user", "x")]} | fields
+    with pytest.raises(UpstreamFailed, match=f"^{named}: victoria") as failed:
+        request_of(EngineJob((1, 1, 1), remote=Remote("victoria", 1, "r"), extras=Extras(**extras), **given))
+    assert (failed.value.code, failed.value.is_its_fault) == ("not_offered", False)
+
+
+def test_what_asks_for_no_more_than_words_is_hers():
+    extras = Extras(tools=[Tool("f")], tool_choice=NONE, think=True, truncate=True, num_ctx=2048)
+    job = EngineJob((1, 1, 1), [ChatMessage("user", "x")], remote=Remote("victoria", 1, "r"), extras=extras)
+    assert request_of(job)["goal"] == "x"

@@ -7,8 +7,10 @@ from control.states import Breaker, Phase
 from control.table import RowWorker
 from tests.support.worker_world import BOOT, END, GATEWAY, PLAN, World
 from workers import protocol as jobs
+from workers.counting import Done
 from workers.engine import LoadPlan, ModelFacts, Output
 from workers.engine_thread import Changed, Fatal, JobRejected, Loaded, LoadFailed, Noted, Outputs
+from workers.job_parts import CallPiece, More
 from workers.row_words import row_words
 from workers.runtime import EXIT_FATAL, EXIT_LOAD_FAILED
 
@@ -79,6 +81,18 @@ def test_one_frame_for_the_whole_batch():
     told = [(item.job, item.ids, item.text, item.end is not None) for item in step.items]
     assert told == [(1, [5], "a", False), (2, [6], "b", True)]
     assert world.r.jobs == {(GATEWAY, 1, 1)} and world.r.finished == 1 and world.r.tokens_out == 2
+
+
+def test_a_call_that_is_too_long_for_any_frame_fails_its_job_and_not_the_batch():
+    world = World().ready()
+    world.job(1)
+    world.job(2)
+    long = More(calls=[CallPiece(0, "c", "f", "x" * jobs.FRAME_MAX_BYTES)])
+    world.r.on_engine(Outputs([Output((GATEWAY, 1, 1), 0, [5], "", more=long),
+                               Output((GATEWAY, 2, 1), 0, [6], "b")]), world.now)
+    assert (world.last(jobs.Fail).job, world.last(jobs.Fail).code) == (1, "internal")
+    assert [item.job for item in world.last(jobs.Step).items] == [2] and world.r.jobs == {(GATEWAY, 2, 1)}
+    assert ("remove", (GATEWAY, 1, 1)) in world.engine.did
 
 
 def test_cancel_ends_the_job_and_what_the_engine_still_says_of_it_is_dropped():
@@ -257,3 +271,27 @@ def test_a_worker_of_a_model_names_no_models_and_a_job_may_name_a_remote():
     remote = jobs.Remote("phi3.5:3.8b", 1, "req-1", "session", 7)
     world.r.on_gateway(jobs.Job(1, GATEWAY, 7, 1, 1, None, "x", None, jobs.Sampling(), 5, [], remote), world.now)
     assert world.engine.jobs[-1].remote == remote
+
+
+@pytest.mark.parametrize(("slug", "context"), [("a", 512), ("b", 2048)])
+def test_a_count_is_answered_also_for_another_model(slug, context):
+    world = World().ready()
+    asked = jobs.Count(1, GATEWAY, 7, 3, slug, None, "x")
+    for epoch, incarnation in ((GATEWAY, 7), (GATEWAY - 1, 7), (GATEWAY, 6)):
+        world.r.on_gateway(jobs.Count(1, epoch, incarnation, 3, slug, None, "x"), world.now)
+    assert world.counts == [asked]
+    world.r.on_counted(Done(asked, 5, 2048, ids=[1]))
+    assert world.last(jobs.Counted) == jobs.Counted(jobs.VERSION, GATEWAY, 7, 3, 5, context, ids=[1])
+    world.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY + 1), world.now)
+    world.r.on_counted(Done(asked, 5, 2048))
+    assert world.count(jobs.Counted) == 1
+
+
+def test_a_job_may_end_in_a_refusal_between_two_steps_of_others():
+    world = World().ready()
+    for number in (1, 2):
+        world.job(number)
+    refused = Output((GATEWAY, 1, 1), 0, [], "", failed=("context_length_exceeded", "inputs[3]: too long"))
+    world.r.on_engine(Outputs([refused, Output((GATEWAY, 2, 1), 0, [4], "t")]), world.now)
+    assert world.last(jobs.Fail) == jobs.Fail(jobs.VERSION, GATEWAY, 7, 1, 1, *refused.failed)
+    assert [item.job for item in world.last(jobs.Step).items] == [2] and world.r.jobs == {(GATEWAY, 2, 1)}

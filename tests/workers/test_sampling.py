@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.protocol import Sampling
-from workers.sampling import GREEDY, choose_penalties, choose_sampler, filter_logprobs
+from workers.sampling import GREEDY, choose_bias, choose_penalties, choose_sampler, filter_logprobs, read_chances
 
 DRAWS = 1500
 
@@ -161,3 +161,31 @@ class TestPenalties:
         assert self.penalised(Sampling(presence_penalty=0.5), [3, 3, 0]) == [1.5, 2, 2, 1.5, -2]
         assert self.penalised(Sampling(frequency_penalty=0.5), [3, 3, 0]) == [1.5, 2, 2, 1, -2]
         assert self.penalised(Sampling(frequency_penalty=0.5, presence_penalty=1.0), []) == [2, 2, 2, 2, -2]
+
+
+class TestBias:
+    def test_is_added_to_the_logits_of_its_ids(self):
+        [bias] = choose_bias({1: 2.5, 3: -100.0}, 4)
+        assert bias(mx.array([0]), mx.array([[1.0, 1.0, 1.0, 1.0]])).tolist() == [[1.0, 3.5, 1.0, -99.0]]
+
+    def test_keeps_the_kind_of_the_logits(self):
+        [bias] = choose_bias({1: 2.5}, 4)
+        assert bias(mx.array([0]), mx.zeros((1, 4), mx.bfloat16)).dtype == mx.bfloat16
+
+    def test_nothing_asked_nothing_done(self):
+        assert choose_bias({}, 4) == []
+
+
+class TestChances:
+    def test_the_token_that_came_and_the_likeliest(self):
+        row = SOME[0]
+        [chance, alone, many] = read_chances([(row, 0, 2), (row, 9, 0), (row, 9, 100)])
+        assert chance[0] == pytest.approx(math.log(1 / 86), abs=1e-5)
+        assert [token for token, _ in chance[1]] == [9, 8]
+        assert chance[1][0][1] == pytest.approx(math.log(30 / 86), abs=1e-5)
+        assert alone[1] == [] and [token for token, _ in many[1]] == list(range(9, -1, -1))
+
+    def test_what_could_not_come_is_not_told(self):
+        row = mx.array([0.0, -math.inf, -math.inf])
+        assert read_chances([(row, 0, 3)]) == [(0.0, [(0, 0.0)])]
+        assert read_chances([]) == []

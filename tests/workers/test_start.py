@@ -10,8 +10,18 @@ import pytest
 
 from control.config import ConfigError, load_config
 from control.home import home_from_env
+from control.library import Fetched, Library, library_path
+from control.library_file import write_library
 from control.table import TableRefused
-from workers.start import close_environment, expected_parent, find_model, make_body, make_engine, wait_for_table
+from workers.start import (
+    ConfiguredModels,
+    close_environment,
+    expected_parent,
+    find_model,
+    make_body,
+    make_engine,
+    wait_for_table,
+)
 from workers.stop_signals import StopSignals
 
 ROOT = Path(__file__).parents[2]
@@ -121,3 +131,16 @@ def test_whose_child_it_is(tmp_path):
     home.supervisor_pidfile.parent.mkdir(parents=True)
     home.supervisor_pidfile.write_text("4711\n")
     assert expected_parent(home, {"SUPERVISOR_ENABLED": "1"}) == 4711
+
+
+def test_models_are_those_of_the_library_as_it_stands_now(env, tmp_path):
+    library = library_path(tmp_path)
+    models = ConfiguredModels(load_config(env, tmp_path), library)
+    assert models.find("echo-one").slug == "echo-one" and models.find("tiny") is None
+    for path in ("/first", "/second"):  # it was deleted and pulled again
+        write_library(library, Library(models=(Fetched("tiny", path),)))
+        assert models.find("tiny").path == path
+    library.write_text("{")
+    assert models.find("tiny").path == "/second" and models.find("echo-one")
+    write_library(library, Library())
+    assert models.find("tiny") is None and models.find("echo-one")

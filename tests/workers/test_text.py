@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from workers.random_model import make_tokenizer
-from workers.text import StopMatcher, Vocabulary, WindowDetokenizer, choose_detokenizer
+from workers.text import StopMatcher, Vocabulary, WindowDetokenizer, choose_detokenizer, choose_pieces
 
 TRICKY_TEXTS = [
     "😀😃👩‍👩‍👧‍👦🇫🇷🇩🇪👍🏽" * 3,
@@ -183,3 +183,22 @@ class TestDetokenizing:
     def test_text_of_a_window_that_never_completes_is_not_kept_back_for_ever(self):
         detokenizer = WindowDetokenizer(lambda ids: bytes(ids).decode("utf-8", "replace"))
         assert len("".join(detokenizer.add(0x80) for _ in range(100))) > 80
+
+
+class TestSpecialTokens:
+    def test_hidden_shown_or_all_while_verbatim(self):
+        tokenizer = byte_level()
+        tokenizer.add_special_tokens([AddedToken("<mark>", special=True), AddedToken("<other>", special=True)])
+        mark, other = tokenizer.token_to_id("<mark>"), tokenizer.token_to_id("<other>")
+        vocabulary = vocabulary_of(tokenizer)
+        detokenizer = choose_detokenizer(vocabulary._replace(skip=[t for t in vocabulary.skip if t != mark]))()
+        assert (detokenizer.add(mark), detokenizer.add(other)) == ("<mark>", "")
+        detokenizer.verbatim = True
+        assert detokenizer.add(other) == "<other>"
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_token_by_itself_is_its_bytes(self, kind):
+        tokenizer = KINDS[kind]
+        piece_of = choose_pieces(vocabulary_of(tokenizer))
+        ids = tokenizer.encode("the model answers", add_special_tokens=False).ids
+        assert "".join(piece_of(token).decode(errors="replace") for token in ids).replace(" ", "") == "themodelanswers"
