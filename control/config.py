@@ -6,7 +6,8 @@ The file: $WARDEN_CONFIG, else ./warden.toml, else $WARDEN_HOME/warden.toml, els
 2. check every table and key of it against `control/settings.py`, also those that a variable will replace;
 3. put the variables over it;
 4. find the weights of each model, and check what only several settings together can get wrong: names and aliases
-   that meet, a default model that does not exist, more slots reserved than there are.
+   that meet, a default model that does not exist, more slots reserved than there are;
+5. add what was pulled and copied (`control/library.py`), where the file does not say otherwise.
 
 Guarantee: `load_config` returns a Config about which nothing is unchecked, or raises `ConfigError`, for any text and
 any variables whatever. It writes nothing and starts nothing. Weights are looked for, not opened, and never fetched.
@@ -18,14 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
-from os import stat
-from os.path import isdir, isfile, lexists, normpath, realpath
+from os.path import normpath
 from pathlib import Path
 
 from control.config_checks import DEFAULT, advice, canonical, check_categories, check_names, check_together
+from control.config_files import key_file, models_dir, read_file
 from control.config_tables import (
     ConfigError,
-    Place,
     close,
     read_categories,
     read_sections,
@@ -33,6 +33,7 @@ from control.config_tables import (
     refuse_misspelt,
     variable_of,
 )
+from control.library import Library, library_path, read_library
 from control.settings import (
     MODEL_TABLES,
     Control,
@@ -46,7 +47,7 @@ from control.settings import (
     Server,
     settings_of,
 )
-from control.toml_text import TomlError, TomlFile, shown
+from control.toml_text import TomlFile, shown
 from control.weights import (
     BUILT_IN_MODEL,
     built_in_model,
@@ -57,11 +58,9 @@ from control.weights import (
     place_of_weights,
 )
 
-__all__ = ["BUILT_IN", "NO_MODEL", "RELAYS", "Config", "ConfigError", "EchoConfig", "ModelConfig", "cached_models",
-           "canonical", "load_config", "slug_of"]
+__all__ = ["BUILT_IN", "MODELS_MAX", "NO_MODEL", "RELAYS", "Config", "ConfigError", "EchoConfig", "ModelConfig",
+           "cached_models", "canonical", "load_config", "slug_of", "with_library"]
 
-FILE_MAX_BYTES = 1024 * 1024
-OTHERS = 0o077
 MODELS_MAX = 64  # rows of the table
 RELAYS = {"ollama": "relay-ollama", "victoria": "relay-victoria"}  # their programs, rows and locks
 NO_MODEL = "{slug} is a relay and holds no model; `warden ctl stop {slug}` and `warden ctl start {slug}` are for it"
@@ -77,11 +76,16 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(ModelSettings, SamplingSettings):
-    """One model. `path` is absolute and resolved ("" for engine echo); `slug` names its process and its row."""
+    """One model. `path` is absolute and resolved ("" for engine echo); `slug` names its process and its row.
+
+    `pulled`: the library names it, not the file. `copies`: those of its aliases that the library gives it.
+    """
 
     name: str
     slug: str
     echo: EchoConfig = field(default_factory=EchoConfig)
+    pulled: bool = False
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +93,7 @@ class Config(Server, Limits, Control, Memory, Routing, Relays):
     """All settings. `source` is the file's path, or BUILT_IN. `models` is in the order of the file, never empty.
 
     `categories` are names of models by category (lower case). `places` says for messages where each setting that was
-    given stands: `file:line: key`, or the variable's name.
+    given stands: `file:line: key`, or the variable's name; of a model under `models.NAME`.
     """
 
     source: str
@@ -113,6 +117,16 @@ class Config(Server, Limits, Control, Memory, Routing, Relays):
     def agents_model(self) -> ModelConfig | None:
         """What agents use among themselves: the first model that is reserved for them."""
         return next((model for model in self.models if model.audience == "agents"), None)
+
+    @cached_property
+    def by_slug(self) -> dict[str, ModelConfig]:
+        return {model.slug: model for model in self.models}
+
+    @cached_property
+    def reserved_names(self) -> frozenset[str]:
+        """How models that are reserved for agents are called, here and at Ollama; as `canonical` makes it."""
+        return frozenset(canonical(name) for model in self.models if model.audience == "agents"
+                         for name in (model.name, *model.aliases, model.ollama_model) if name)
 
     @property
     def relays(self) -> dict[str, str]:
@@ -144,8 +158,7 @@ class Config(Server, Limits, Control, Memory, Routing, Relays):
     @cached_property
     def _by_name(self) -> dict[str, ModelConfig]:
         """Also by slug, which is what processes, logs and tables are called by, where no name is the same."""
-        slugs = {model.slug: model for model in self.models}
-        return slugs | {canonical(name): model for model in self.models for name in (model.name, *model.aliases)}
+        return self.by_slug | {canonical(name): model for model in self.models for name in (model.name, *model.aliases)}
 
 
 def slug_of(name: str) -> str:
@@ -165,10 +178,10 @@ def load_config(env: Mapping[str, str], cwd: Path, *, models_must_be_whole: bool
     env = {name: value for name, value in env.items() if value}
     refuse_misspelt(env)
     home = Path(normpath(cwd / expand(env.get("WARDEN_HOME", "~/.warden"), env)))
-    file = _read_file(env, cwd, home)
+    file = read_file(env, cwd, home)
     values, places = read_sections(file, env, cwd)
     if values.get("models_dir"):
-        values["models_dir"] = _models_dir(values["models_dir"], places["models_dir"], env)
+        values["models_dir"] = models_dir(values["models_dir"], places["models_dir"], env)
     if file:
         find = find_weights if models_must_be_whole else place_of_weights
         models = _read_models(file, values.get("models_dir"), env, find)
@@ -179,54 +192,36 @@ def load_config(env: Mapping[str, str], cwd: Path, *, models_must_be_whole: bool
                               max_tokens=BUILT_IN_ANSWER_MAX_TOKENS),)
     for name in ("ollama_key_file", "victoria_key_file"):
         if values.get(name):
-            values[name] = _key_file(values[name], places[name], env, must_be_there=models_must_be_whole)
+            values[name] = key_file(values[name], places[name], env, must_be_there=models_must_be_whole)
+    stand = {f"models.{model.name}": file.where("models", model.name) for model in models} if file else {}
     config = Config(source=str(file.path) if file else BUILT_IN, models=models, categories=read_categories(file),
-                    places={key: place.where for key, place in places.items()}, **values)
+                    places={key: place.where for key, place in places.items()} | stand, **values)
     check_together(config, places)
     check_categories(config, file)
-    return _preloaded(config, env)
+    return with_library(_preloaded(config, env), read_library(library_path(home)))
 
 
-def _read_file(env: Mapping[str, str], cwd: Path, home: Path) -> TomlFile | None:
-    given = env.get("WARDEN_CONFIG")
-    candidates = [cwd / expand(given, env)] if given else [cwd / "warden.toml", home / "warden.toml"]
-    path = next((path for path in candidates if lexists(path)), None)
-    if path is None and not given:
-        return None
-    if given and (path is None or not isfile(path)):
-        raise ConfigError("WARDEN_CONFIG", f"{candidates[0]} is not a file", "correct the path or unset the variable")
-    if not isfile(path):
-        raise ConfigError(str(path), "is not a file", "move it away, or put the settings there")
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "mend that, or move it away") from None
-    if len(data) > FILE_MAX_BYTES:
-        raise ConfigError(str(path), f"is larger than {FILE_MAX_BYTES} bytes", "keep only settings in it")
-    try:
-        return TomlFile(path, data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}", "is not UTF-8 text", "save the file as UTF-8") from None
-    except TomlError as error:
-        raise ConfigError(f"{path}:{error.line}", error.problem, error.remedy) from None
-
-
-def _key_file(given: str, place: Place, env: Mapping[str, str], *, must_be_there: bool) -> str:
-    path = place.base / expand(given, env)
-    if must_be_there and not isfile(path):
-        raise ConfigError(place.where, f"{path} is not a file", "write the key into it (chmod 600), or leave it out")
-    if must_be_there and (mode := stat(path).st_mode) & OTHERS:
-        raise ConfigError(place.where, f"others may read {path} (mode {mode & 0o777:04o})", f"run `chmod 600 {path}`")
-    return realpath(path)
-
-
-def _models_dir(given: str, place: Place, env: Mapping[str, str]) -> str:
-    path = place.base / expand(given, env)
-    if not isdir(path):
-        raise ConfigError(place.where, f"{path} is not a directory", "correct it, or leave it out")
-    return realpath(path)
+def with_library(config: Config, library: Library) -> Config:
+    """The same file with this library, whatever library it was joined with before. The file wins where names clash: an
+    entry that meets a name or a process of it, or that is one too many, is left out.
+    """
+    models = [replace(model, copies=(), aliases=tuple(name for name in model.aliases if name not in model.copies))
+              for model in config.models if not model.pulled]
+    taken = {canonical(name) for model in models for name in (model.name, *model.aliases)}
+    slugs = {model.slug for model in models}
+    for entry in library.models:
+        slug = slug_of(entry.name)
+        if canonical(entry.name) not in taken and slug not in slugs and len(models) < MODELS_MAX:
+            models.append(ModelConfig(name=entry.name, slug=slug, path=entry.path, pulled=True))
+            taken.add(canonical(entry.name))
+            slugs.add(slug)
+    named = {canonical(model.name): model for model in models}
+    for alias, name in library.aliases.items():
+        model = named.get(canonical(name))
+        if model is not None and canonical(alias) not in taken:
+            taken.add(canonical(alias))
+            named[canonical(name)] = replace(model, copies=(*model.copies, alias), aliases=(*model.aliases, alias))
+    return replace(config, models=tuple(named.values()))
 
 
 def _read_models(file: TomlFile, models_dir: str | None, env: Mapping[str, str],

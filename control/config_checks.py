@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 
 SLUG_MAX_BYTES = 96  # what a row of the table holds
 NAME = re.compile(rf"[A-Za-z0-9._:/-]{{1,{NAME_MAX_CHARS}}}")
+HUBS = ("https://", "hf.co/", "huggingface.co/")  # how people write the name of a repository, and Ollama's clients
 DEFAULT = "default"  # the category of requests that name neither category nor model
 RELAY = "relay-"  # how the names of the relays' rows and processes begin
 
 
 def canonical(name: str) -> str:
     """What all spellings of one model's name have in common."""
-    return name.lower().removesuffix(":latest")
+    name = name.lower()
+    for hub in HUBS:
+        name = name.removeprefix(hub)
+    return name.removesuffix(":latest")
 
 
 def check_names(models: Sequence[ModelConfig], file: TomlFile) -> None:

@@ -15,6 +15,7 @@ from control.toml_text import TomlFile, dotted, shown
 
 CATEGORIES = "categories"
 CATEGORY_MAX_CHARS = 64
+ANY_ORIGIN = ("*", "http://*", "https://*")
 NAME_MAX_CHARS = 128  # longer ones are not compared with ours
 TABLES = {**SECTIONS, "models.NAME": ModelSettings, **{f"models.NAME.{n}": cls for n, cls in MODEL_TABLES.items()}}
 
@@ -76,7 +77,7 @@ def read_sections(file: TomlFile | None, env: Mapping[str, str], cwd: Path) -> t
         for key, item in settings_of(cls).items():
             variable = variable_of(item, env)
             if variable:
-                values[key] = _checked(item, from_text(item, env[variable]), variable, variable)
+                values[key] = _checked(item, from_text(item, said_by(variable, env)), variable, variable)
                 places[key] = Place(variable, cwd)
     return values, places
 
@@ -111,6 +112,13 @@ def read_categories(file: TomlFile | None) -> dict[str, str]:
 def variable_of(item: Setting, env: Mapping[str, str]) -> str:
     """The variable that sets this, or ""."""
     return next((name for name in item.variables if name in env), "")
+
+
+def said_by(variable: str, env: Mapping[str, str]) -> str:
+    """Its text. Who lets every website ask Ollama has not said so of us, and shall not have to unset that."""
+    if variable != "OLLAMA_ORIGINS":
+        return env[variable]
+    return ",".join(part for part in env[variable].split(",") if part.strip() not in ANY_ORIGIN)
 
 
 def refuse_misspelt(env: Mapping[str, str]) -> None:

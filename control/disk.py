@@ -19,13 +19,20 @@ LOOK_AGAIN_S = 5.0
 
 class Disk:
     def __init__(self, config: Config, folder: Path, note: Callable[..., None]) -> None:
-        self._models = {model.slug: model for model in config.models}
+        self._models = config.by_slug
         self._folder, self._note = folder, note
         self._prints: dict[str, str] = {}
         self._looked: dict[str, float] = {}
         self._facts: dict[str, ModelFacts | str] = {}
         self._profiles: dict[str, Profile | None] = {}
         self._trouble = ""
+
+    def take_models(self, config: Config) -> None:
+        """Other models than before; what is known of those that stay is kept."""
+        self._models = config.by_slug
+        for known in (self._prints, self._looked, self._facts, self._profiles):
+            for slug in known.keys() - self._models.keys():
+                del known[slug]
 
     def _look(self, slug: str) -> None:
         """Measure the files again if they have changed since."""

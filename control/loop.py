@@ -5,7 +5,6 @@ delays orders and nothing else.
 """
 
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -19,23 +18,25 @@ import zmq
 from control import messages
 from control.adoption import adopt
 from control.budget import ModelFacts, Profile
-from control.config import Config
+from control.config import Config, ConfigError
 from control.disk import Disk
 from control.failpoints import failpoint
 from control.header import header_words, warning
 from control.home import Home
+from control.library import Library, library_path, read_library
 from control.pressure import PressureReader
 from control.process_facts import is_alive
+from control.programs import write_programs
 from control.reconciler import Reconciler
 from control.rows import RowState
 from control.sockets import open_router
 from control.states import is_fresh
 from control.supervisord import SupervisordThread
 from control.table import (
-    ROWS,
     ControlWarning,
     ControlWords,
     GatewayWords,
+    RecordWriter,
     RowControl,
     RowGateway,
     RowName,
@@ -45,6 +46,7 @@ from control.table import (
     TableRefused,
     text_words,
 )
+from control.table_rows import name_rows, row_for, take_table
 
 TICK_S = 0.1
 ENDING_TICK_S = 0.01  # while a process is on its way out: somebody waits for its memory
@@ -69,9 +71,8 @@ class Loop:
         self._table, adopted = take_table(home, set(slugs), note)
         rows = name_rows(self._table, slugs)
         self._header, self._warning = self._table.writer(ControlWords), self._table.writer(ControlWarning)
-        self._rows = {slug: (self._table.writer(RowControl, index), self._table.writer(RowReason, index))
-                      for slug, index in rows.items()}
-        self._names = [self._table.writer(RowName, index) for index in rows.values()]
+        self._rows = {slug: self._row_writers(index) for slug, index in rows.items()}
+        self._home = home
         self._mend_at = 0.0
         epoch = max(self._header.get("epoch") + 1, time.time_ns() // FLOOR_STEP_NS)
         self._header.set(epoch=epoch, pid=os.getpid())
@@ -84,6 +85,8 @@ class Loop:
         self._warned: ControlWarning | None = None
         self._disk = Disk(config, home.profiles, note)
         self._pressure_trouble = ""
+        if trouble := self.write_programs(config):
+            note("programs_not_written", reason=trouble)
         self.reconciler = Reconciler(config, self, epoch, self._table.boot_id, rows, time.time_ns() // FLOOR_STEP_NS)
         self._pressure = PressureReader(os.environ, self.reconciler.books.thresholds)
         if adopted:
@@ -111,7 +114,7 @@ class Loop:
 
     def write_row(self, row: RowState) -> None:
         """Failpoints: control.row.PHASE and, with a fence that stands, control.fence.PHASE, before and after."""
-        writer, reason = self._rows[row.slug]
+        writer, reason, _ = self._rows[row.slug]
         name = f"control.{'fence' if row.is_fenced else 'row'}.{row.phase.name}"
         failpoint(f"{name}.before")
         writer.set(**row.words())
@@ -122,6 +125,42 @@ class Loop:
             self._reasons[row.slug] = text
             reason.set(**text._asdict())
             reason.flush()
+
+    def _row_writers(self, index: int) -> tuple[RecordWriter, RecordWriter, RecordWriter]:
+        return tuple(self._table.writer(kind, index) for kind in (RowControl, RowReason, RowName))
+
+    def add_row(self, row: RowState) -> bool:
+        """Its words first, so that nobody reads those of another model under its name."""
+        index = row_for(self._table, row.slug)
+        if index is None:
+            return False
+        row.index = index
+        writer, reason, _ = self._row_writers(index)
+        writer.set(**row.words())
+        reason.set(**text_words(RowReason, row.reason)._asdict())
+        writer.flush()
+        reason.flush()
+        self._table.name_row(index, row.slug)
+        self._rows[row.slug] = self._row_writers(index)
+        self._reasons.pop(row.slug, None)
+        self._read.clear()
+        return True
+
+    def drop_row(self, row: RowState) -> None:
+        del self._rows[row.slug]
+        self._table.unname_row(row.index)
+
+    def take_models(self, config: Config) -> None:
+        self._disk.take_models(config)
+
+    def read_library(self) -> Library | str:
+        try:
+            return read_library(library_path(self._home.root))
+        except ConfigError as problem:
+            return str(problem)
+
+    def write_programs(self, config: Config) -> str:
+        return write_programs(config, self._home)
 
     def read_gateway_words(self) -> GatewayWords | None:
         words = self._read_once(GatewayWords)
@@ -184,7 +223,7 @@ class Loop:
             Table.open(self._table.path).close()
         except TableRefused:
             raise TableLost from None
-        for writer in (self._warning, *self._names, *chain.from_iterable(self._rows.values())):
+        for writer in (self._warning, *chain.from_iterable(self._rows.values())):
             writer.flush()
 
     def _read_memory(self, now: float) -> None:
@@ -234,30 +273,3 @@ class Loop:
     def close(self) -> None:
         self._supervisord.close()
         self._socket.close()
-
-
-def take_table(home: Home, slugs: set[str], note: Callable[..., None]) -> tuple[Table, bool]:
-    """The table of an earlier control process if it is sound and has room, else a new one. (table, adopted)"""
-    try:
-        table = Table.open(home.table)
-        if len(slugs | {row.name for row in table.snapshot().rows}) <= ROWS:
-            return table, True
-        reason = "rows of models that were removed fill the old one"
-    except TableRefused as refused:
-        reason = str(refused)
-    note("table_created", reason=reason)
-    return Table.create(home.table, secrets.randbits(62) + 1), False
-
-
-def name_rows(table: Table, slugs: list[str]) -> dict[str, int]:
-    """Give every slug a row; one that has a row keeps it."""
-    standing = table.snapshot().rows  # a row whose name is damaged is listed too: it is not free
-    taken = {row.name: row.index for row in standing}
-    free = iter(sorted(set(range(ROWS)) - {row.index for row in standing}))
-    rows = {}
-    for slug in slugs:
-        rows[slug] = taken.get(slug)
-        if rows[slug] is None:
-            rows[slug] = next(free)
-            table.name_row(rows[slug], slug)
-    return rows

@@ -126,12 +126,13 @@ class Ask(msgspec.Struct, array_like=True, tag="ask", frozen=True):
     """An operator's wish, from the gateway or straight from a tool; answered by `Told` with the same `id`.
 
     load: load the model, making room if that needs it. unload: as soon as it is idle. evict: now, or not at all.
-    pin, unpin: never unload it, or as configured for all others.
+    pin, unpin: never unload it, or as configured for all others. reread: the library has changed, so there may be more
+    models than before, or fewer (`model` is empty).
     """
 
     v: Word
     id: Word
-    verb: Literal["load", "unload", "evict", "pin", "unpin"]
+    verb: Literal["load", "unload", "evict", "pin", "unpin", "reread"]
     model: Annotated[str, msgspec.Meta(max_length=256)]
 
 

@@ -4,6 +4,7 @@ load     wanted as if somebody waited for it in class MEDIUM; ends a backoff or 
 unload   its keep-alive is over as of now: it goes as soon as it is idle and nobody waits; answered at once
 evict    now, through the three keys, whatever grace and residency say; answered with the outcome
 pin      never unloaded to make room, until `unpin` or `warden down`
+reread   the library's models are the ones of `library.json` now (`control/shelf.py`); answered at once
 
 Nothing here goes around the three keys: a model that answers or loads is refused, and the answer says why.
 """
@@ -33,6 +34,9 @@ class Operators:
         self._evicting: dict[str, list[Asker]] = {}
 
     def on_ask(self, identity: bytes, ask: messages.Ask, now: float) -> None:
+        if ask.verb == "reread":
+            self._tell((identity, ask.id), *self.r.shelf.reread(now))
+            return
         model = self.r.config.find(ask.model) if ask.model else None
         row = self.r.rows.get(model.slug if model else ask.model.removeprefix("worker-"))
         asker = (identity, ask.id)

@@ -49,6 +49,7 @@ class ProcessWatch:
                 if signal := value.exit_signals.get(name):
                     self._on_exit_signal(row, signal)
         self.r.relays.on_processes(value.processes)
+        self.r.shelf.on_processes(value.processes, now)
         self.r.act(now)
 
     def _on_exit_signal(self, row: RowState, signal: str) -> None:
@@ -70,6 +71,8 @@ class ProcessWatch:
             row.start_confirmed_at = now  # or somebody was faster; its hello comes
             return
         self.r.effects.note("start_failed", model=row.slug, reason=str(done.error))
+        if refused and done.error.code == Fault.BAD_NAME:
+            refused = False  # a model that was pulled while supervisord did not answer: `shelf` tells it again
         failed = row.on_crash if refused else row.on_not_started
         failed(now, f"could not be started: {done.error}")
         self.r.tell([row])

@@ -22,14 +22,16 @@ import msgspec
 
 from control import messages, stall
 from control.budget import ModelFacts, Profile
-from control.config import Config
+from control.config import Config, ModelConfig
 from control.evictor import Evictor
+from control.library import Library
 from control.loader import Loader
 from control.memory_books import MemoryBooks
 from control.operators import OPERATOR, Operators
 from control.process_watch import PROGRAM, ProcessWatch
 from control.relays import Relays
 from control.rows import RowState
+from control.shelf import Shelf
 from control.spill import Spill
 from control.states import WORKER_PHASES, IllegalTransition, Phase
 from control.table import GatewayWords, RowGateway, RowWorker
@@ -69,6 +71,19 @@ class Effects(Protocol):
 
     def save_profile(self, slug: str, profile: Profile) -> None: ...
 
+    def read_library(self) -> Library | str:
+        """As it stands in the home now; a str says why it cannot be read."""
+
+    def write_programs(self, config: Config) -> str:
+        """Let supervisord's file have the programs of these models; "" or why that cannot be."""
+
+    def add_row(self, row: RowState) -> bool:
+        """Find a free row of the table, write it and name it; sets `row.index`. False: there is none."""
+
+    def drop_row(self, row: RowState) -> None: ...
+
+    def take_models(self, config: Config) -> None: ...
+
     def note(self, event: str, **facts: object) -> None: ...
 
 
@@ -76,7 +91,6 @@ class Reconciler:
     def __init__(self, config: Config, effects: Effects, epoch: int, boot_id: int, rows: dict[str, int],
                  floor: int) -> None:
         self.config, self.effects, self.epoch, self.boot_id = config, effects, epoch, boot_id
-        self.models = {model.slug: model for model in config.models}
         self.rows = {slug: RowState(rows[slug], slug, pinned=self.models[slug].pinned) for slug in self.models}
         self.incarnation = floor
         self.gateway: bytes = b""
@@ -86,11 +100,16 @@ class Reconciler:
         self.processes = ProcessWatch(self)
         self.books, self.keys = MemoryBooks(self), ThreeKeys(self, floor)
         self.evictor, self.loader, self.operators = Evictor(self), Loader(self, floor), Operators(self)
+        self.shelf = Shelf(self)
         self.relays = Relays(self, {slug: rows[slug] for slug in config.relays.values()})
         self.spill = Spill(config.max_running, config.spill_after_queued)
         for model in config.models:
             if model.preload:
                 self.rows[model.slug].wanted_by = "preload"
+
+    @property
+    def models(self) -> dict[str, ModelConfig]:  # pulled ones come and go
+        return self.config.by_slug
 
     def tell(self, rows: Iterable[RowState]) -> None:
         """The table first, then the gateway."""

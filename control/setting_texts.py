@@ -16,6 +16,10 @@ URL = re.compile(
     rf"https?://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>{HOST}))(?::(?P<port>[0-9]{{1,5}}))?(?P<path>/[\w./~-]*)?",
     re.ASCII)
 API_PATH = re.compile(r"/(?:v1|api)(?:/(?:chat|chat/completions|completions|generate|models|tags))?/*\Z")
+ORIGIN = re.compile(
+    rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{{0,63}})://(?:(?P<any>\*)|(?:\*\.)?{HOST}|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?:\*|[0-9]{1,5}))?", re.ASCII)
+PULL_PATTERN = re.compile(r"\*|[A-Za-z0-9._-]{1,96}(?:/[A-Za-z0-9._*-]{1,96})?", re.ASCII)
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 SECRET_HEADERS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
 
@@ -50,6 +54,23 @@ def refuse_own_keep_alive(text: str) -> str:
 def refuse_host_name(host: str) -> str:
     """A name as it stands in a Host header, without scheme and port; "*" would undo the protection."""
     return "" if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", host) else "is not a bare host name (no scheme, port or *)"
+
+
+def refuse_origin(origin: str) -> str:
+    """One as a browser sends it, or a pattern. What lets every website in would undo the protection."""
+    found = ORIGIN.fullmatch(origin)
+    if origin == "*" or (found and found["any"] and found["scheme"].lower() in ("http", "https")):
+        return ("would let every website use this server; name those that may, such as https://notes.example, "
+                "http://localhost:* or app://*")
+    return "" if found else ("is no origin such as https://notes.example, http://localhost:*, https://*.example.com or "
+                             "app://* (no path; * for the host, its first part or the port)")
+
+
+def refuse_pull_pattern(pattern: str) -> str:
+    """An organisation of the hub, or ORG/NAME with `*` for anything."""
+    return "" if PULL_PATTERN.fullmatch(pattern) else (
+        "is neither an organisation of the Hugging Face hub, such as mlx-community, nor ORG/NAME, such as org/phi-*, "
+        "nor *")
 
 
 def refuse_header_name(name: str) -> str:

@@ -24,7 +24,9 @@ from control.setting_texts import (
     refuse_model_name,
     refuse_no_address,
     refuse_ollama_url,
+    refuse_origin,
     refuse_own_keep_alive,
+    refuse_pull_pattern,
     refuse_url,
 )
 
@@ -40,7 +42,7 @@ class Server:
         "create`), and every caller then has to give one.", refuse=refuse_no_address)
     port: int = setting(11435, "TCP port of the HTTP face; Ollama itself is expected on 11434.", 1, 65_535)
     http_processes: int = setting(
-        1, "How many HTTP processes share the port. One is enough for hundreds of streams.", 1, 16)
+        1, "Processes that share the port. One is enough for hundreds of streams.", 1, 16)
     require_key: bool = setting(
         False, "Refuse callers without an API key (`warden key create`), also those of this machine. When others can "
         "reach the address it is always so.")
@@ -50,8 +52,14 @@ class Server:
     allowed_hosts: tuple[str, ...] = setting(
         (), "Further names that browsers may use for this machine (the Host header). Its own addresses are always "
         "accepted; any other name is refused, which keeps foreign web pages out.", refuse=refuse_host_name)
+    allowed_origins: tuple[str, ...] = setting(
+        (), "Other pages, apps and browser extensions that may ask (the Origin header): \"http://localhost:*\", "
+        "\"app://*\", \"chrome-extension://*\".", also=("OLLAMA_ORIGINS",), refuse=refuse_origin)
+    pull_from: tuple[str, ...] = setting(
+        ("mlx-community",), "Whose models may be pulled: organisations, ORG/NAME with *, or \"*\".",
+        refuse=refuse_pull_pattern)
     body_max_bytes: int = setting(
-        32 * MIB, "Largest request body. A larger one is answered with 413 before it is parsed.", 1024, 256 * MIB)
+        32 * MIB, "Largest request body; a larger one gets 413.", 1024, 256 * MIB)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +222,10 @@ class ModelSettings:
     ollama_model: str = setting(
         "", "What this model is called at Ollama. Empty: its own name or alias, if Ollama has a model of that name.",
         refuse=refuse_model_name, example="phi3.5:3.8b")
+    embeddings: str = setting(
+        "", "What of a text's hidden states its embedding is: that of the last token, their mean, or that of the first "
+        "(cls). Empty: as the model's files say, and none if they do not (1_Pooling/config.json).",
+        choices=("", "last", "mean", "cls", "off"))
     memory_gb: float = setting(
         0.0, "What this model may take. 0: worked out from its weights, batch and context, and measured once it has "
         "run.", 0, 1024)

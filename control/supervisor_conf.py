@@ -31,6 +31,7 @@ SECRET_WORDS = frozenset({"TOKEN", "KEY", "SECRET", "PASSWORD"})
 CANNOT_CARRY = re.compile(r"""[%;#'"\\\x00-\x1f\x7f]""")
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 RELAY_SECTION, WORKER_SECTION = "[program:${relay}]", "[program:worker-${slug}]"
+PYTHON = re.compile(r"^command=(.*) -P -m control$", re.MULTILINE)
 WRITTEN_BY = "; Written by `warden up` from supervisor.conf: changes made here are lost at the next `warden up`.\n"
 
 
@@ -112,8 +113,28 @@ def render(
     head, relay, worker = _split_template(template)
     parts = [WRITTEN_BY, _fill(head, values)]
     parts += [_fill(relay, values | {"relay": slug}) for slug in config.relays.values()]
-    parts += [_fill(worker, values | {"slug": _carried("slug", model.slug)}) for model in config.models]
+    parts += [_worker_sections(config, worker, values)]
     return "".join(parts)
+
+
+def with_workers(rendered: str, config: Config, home: Home, template: str) -> str:
+    """A rendered file with the programs of these models in place of those that it has; all else is left as it is.
+
+    Raises:
+        RenderRefused: also for a text that `render` did not make.
+    """
+    python = PYTHON.search(rendered)
+    first = rendered.find(WORKER_SECTION.partition("$")[0])
+    if python is None or first < 0:
+        raise RenderRefused(f"{home.supervisor_conf} is not as `warden up` wrote it; run `warden down`, then "
+                            "`warden up`")
+    values = {"python": python[1], "logs": _carried("log directory", str(home.logs)),
+              "drain_deadline_s": str(math.ceil(config.drain_deadline_s))}
+    return rendered[:first] + _worker_sections(config, _split_template(template)[2], values)
+
+
+def _worker_sections(config: Config, worker: str, values: Mapping[str, str]) -> str:
+    return "".join(_fill(worker, {**values, "slug": _carried("slug", model.slug)}) for model in config.models)
 
 
 def read_credentials(path: Path) -> Credentials | None:

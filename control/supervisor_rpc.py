@@ -45,6 +45,7 @@ class Fault(IntEnum):
     ALREADY_STARTED = 60
     NOT_RUNNING = 70
     ALREADY_ADDED = 90
+    STILL_RUNNING = 91
     UNAUTHORIZED = 401
 
 
@@ -117,6 +118,23 @@ class Supervisord:
     def add_group(self, name: str) -> None:
         """Make a program of the re-read file known; running ones are left alone."""
         self._call("addProcessGroup", name)
+
+    def add(self, name: str) -> None:
+        """The program of that name stands in the rendered file now: make it known. Twice is harmless."""
+        self.reload_config()
+        try:
+            self.add_group(name)
+        except SupervisordFault as fault:
+            if fault.code != Fault.ALREADY_ADDED:
+                raise
+
+    def remove(self, name: str) -> None:
+        """Forget a program; SupervisordFault STILL_RUNNING if it has a process. Twice is harmless."""
+        try:
+            self._call("removeProcessGroup", name)
+        except SupervisordFault as fault:
+            if fault.code != Fault.BAD_NAME:
+                raise
 
     def _call(self, method: str, *args: object):
         credentials = read_credentials(self._home.supervisor_conf)

@@ -50,7 +50,7 @@ FACTS_EVERY_S = 1.0
 ORDERS_MAX = 256
 BY_SIGNAL = -1  # supervisord's exit status of a process that a signal ended
 
-Verb = Literal["start", "stop", "signal"]
+Verb = Literal["start", "stop", "signal", "add", "remove"]
 
 
 class Facts(NamedTuple):

@@ -182,6 +182,13 @@ class Table:
         writer.set(**words._asdict())
         writer.flush()
 
+    def unname_row(self, index: int) -> None:
+        """control: the row belongs to no model any more, and is free for another."""
+        self.writer(RowName, index)  # maps the file
+        at, words = NAME.at(index) // WORD_BYTES, self._shared_words()
+        for place in range(at, at + NAME.words):
+            words[place] = 0  # the sequence first: from then on it reads as never written
+
     def find_row(self, slug: str) -> int | None:
         """Index of the row of the model `slug`."""
         return next((row.index for row in self.snapshot().rows if row.name == slug), None)

@@ -55,6 +55,9 @@ def test_a_wrong_value_in_the_file_is_refused_even_if_a_variable_replaces_it():
                               "set for example WARDEN_AGING_S=30.0 or unset it"),
     ("WARDEN_ALLOWED_HOSTS", "a, *", 'WARDEN_ALLOWED_HOSTS: "*" is not a bare host name (no scheme, port or *); '
                                      "correct it or unset WARDEN_ALLOWED_HOSTS"),
+    ("WARDEN_ALLOWED_ORIGINS", "app://*, *",
+     'WARDEN_ALLOWED_ORIGINS: "*" would let every website use this server; name those that may, such as '
+     "https://notes.example, http://localhost:* or app://*; correct it or unset WARDEN_ALLOWED_ORIGINS"),
 ])
 def test_a_wrong_variable_is_named(variable, value, line):
     assert refused("", {variable: value}) == line
@@ -116,3 +119,9 @@ def test_no_variable_that_the_product_reads_is_taken_for_a_misspelt_setting():
             for name in re.findall(r"WARDEN_[A-Z]+(?:_[A-Z]+)*\b", path.read_text())}
     assert {"WARDEN_HOME", "WARDEN_CONFIG", "WARDEN_TEST_KEYS_OFF"} <= read
     refuse_misspelt(dict.fromkeys(read, "1"))
+
+
+@pytest.mark.parametrize(("said", "origins"), [("*, app://*,http://*", ("app://*",)), ("*", ())])
+def test_who_lets_every_website_ask_ollama_has_not_said_so_of_us(said, origins):
+    assert read_sections(None, {"OLLAMA_ORIGINS": said}, CWD)[0]["allowed_origins"] == origins
+    assert "every website" in refused("", {"WARDEN_ALLOWED_ORIGINS": said})

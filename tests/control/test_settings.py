@@ -149,6 +149,13 @@ def test_allowed_hosts_are_bare_names(name):
         check(settings_of(Server)["allowed_hosts"], ["mac.local", name])
 
 
+def test_a_pattern_that_lets_all_in_is_refused_with_its_place(tmp_path):
+    line = Place(tmp_path).error(f'{ECHO}[server]\nallowed_origins = ["app://*", "*"]')
+    assert line.startswith('warden.toml:4: server.allowed_origins: "*" would let every website use this server')
+    config = Place(tmp_path / "b").load(ECHO, OLLAMA_ORIGINS="app://*, http://localhost:*")
+    assert config.allowed_origins == ("app://*", "http://localhost:*")
+
+
 @pytest.mark.parametrize(("cls", "key"), [(Memory, "keep_alive"), (Memory, "keep_alive_max"),
                                           (ModelSettings, "keep_alive")])
 def test_keep_alive_is_a_time(cls, key):

@@ -120,7 +120,7 @@ class ScriptedEngine:
 
 
 class WorkerProcess(Process):
-    """Implements `runtime.Effects`. `leaving`: its last words are said, and it ends at its next turn."""
+    """Implements `effects.Effects`. `leaving`: its last words are said, and it ends at its next turn."""
 
     def __init__(self, world: RealWorld, slug: str) -> None:
         self.pid = next(world.numbers)
@@ -158,6 +158,9 @@ class WorkerProcess(Process):
 
     def drop_unsent(self) -> None:
         self._outbox.clear()
+
+    def ask_count(self, count: jobs.Count) -> None:
+        """Nobody asks here."""
 
     def meet_gateway(self, incarnation: int) -> None:
         self._meets_gateway = True
