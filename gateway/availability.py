@@ -36,12 +36,16 @@ IN_MEMORY = (Phase.LOADING, Phase.READY, Phase.DRAINING)
 class Availability:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.d = dispatcher
-        self._names = {model.slug: model.name for model in dispatcher.config.models}
+
+    def _name(self, slug: str) -> str:
+        return self.d.config.by_slug[slug].name
 
     # -- models ----------------------------------------------------------------------------------------------
 
     def why_not(self, slug: str, now: float) -> Refusal | None:
         """Why a request for this model is hopeless now, or None."""
+        if slug == self.d.library.leaving:
+            return Refusal("model_unavailable", f"{self._name(slug)} is being deleted")
         row, control = self.d.effects.read_row(slug), self.d.effects.control_of_turn()
         if row is None:
             return None
@@ -53,7 +57,7 @@ class Availability:
         if control.ceiling_bytes and row.need_bytes > most_bytes and not self._is_in_memory(slug, row):
             return self._never(slug, row, most_bytes)
         if row.phase not in HAS_PROCESS and control.supervisord_is_silent:
-            return Refusal("model_unavailable", f"{self._names[slug]} is not loaded, and nothing can be loaded: "
+            return Refusal("model_unavailable", f"{self._name(slug)} is not loaded, and nothing can be loaded: "
                            "supervisord does not answer; run `warden down`, then `warden up`")
         return None
 
@@ -63,7 +67,7 @@ class Availability:
         reason = state.reason if known else self.d.effects.read_reason(slug) or "its log says why"
         text = UNAVAILABLE[Phase(row.phase)].format(slug=slug, reason=reason)
         wait_s = max(0.0, row.backoff_until_ns / NS - now) if row.phase == Phase.QUARANTINED else 0.0
-        return Refusal("model_unavailable", f"{self._names[slug]} {text}", wait_s)
+        return Refusal("model_unavailable", f"{self._name(slug)} {text}", wait_s)
 
     def _never(self, slug: str, row: RowControl, most_bytes: int) -> Refusal:  # 2
         reason = self.d.effects.read_reason(slug)
@@ -71,7 +75,7 @@ class Availability:
             numbers = (f"it needs at least {row.need_bytes / GIB:.2f} GiB, and all models together may have "
                        f"{most_bytes / GIB:.2f} GiB")
             reason = f"{numbers} ({reason})" if reason else numbers
-        return Refusal("insufficient_memory", f"{self._names[slug]} can never be loaded here: {reason}")
+        return Refusal("insufficient_memory", f"{self._name(slug)} can never be loaded here: {reason}")
 
     def _is_in_memory(self, slug: str, row: RowControl) -> bool:
         words = self.d.effects.read_worker(slug)

@@ -12,11 +12,13 @@ import zmq
 
 from gateway import protocol
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
-from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
+from gateway.exchange import Exchange, Question
+from gateway.inbox import Answered, GatewayError, Inbox
 from gateway.protocol import (
     Accepted,
     CallerInfo,
     Done,
+    Fetching,
     ModelInfo,
     OrderDone,
     Progress,
@@ -103,7 +105,17 @@ class BlockingClient:
     def unpin(self, model: str, key: str = "") -> OrderDone:
         return self._order(protocol.Unpin(next(self._ids), model, key))
 
-    def _order(self, order: protocol.Order) -> OrderDone:
+    def ask_pull(self, model: str, source: str = "", key: str = "") -> Iterator[Fetching | Result]:
+        """As `GatewayClient.ask_pull`."""
+        return self._events(protocol.Pull(next(self._ids), model, source, key))
+
+    def copy(self, model: str, to: str, key: str = "") -> OrderDone:
+        return self._order(protocol.Copy(next(self._ids), model, to, key))
+
+    def delete(self, model: str, key: str = "") -> OrderDone:
+        return self._order(protocol.Delete(next(self._ids), model, key))
+
+    def _order(self, order: protocol.Order | protocol.Copy | protocol.Delete) -> OrderDone:
         return protocol.decode_order(self._result(order))
 
     def list_models(self, key: str = "") -> list[ModelInfo]:

@@ -13,6 +13,8 @@
 6. A key's class is a ceiling: whoever asks for a higher one gets that.
 7. Who has said hello, gives no key and is surely not http is the user whose stack this is (`is_operator`): the command
    line. No model answers them that is not for them, but they load, unload and pin all.
+8. What models there are is changed (pull, copy, delete) by callers without a key, where none is needed, and by keys
+   without a limit of models or rate that are not an agent's.
 
 Keys are handed in (`set_keys`) and looked for by hash; `gateway.key_file` reads them. Pure.
 """
@@ -47,6 +49,7 @@ class Caller(NamedTuple):
     rate: int
     elsewhere: frozenset[str] = frozenset()
     is_operator: bool = False
+    is_limited: bool = False  # a key for certain models, with a rate of its own, or of an agent
 
     @property
     def rate_id(self) -> str:
@@ -73,6 +76,13 @@ class Caller(NamedTuple):
             return None
         return Refusal("model_not_allowed", f"the key {self.name} is not for {name}; `warden key list` shows what it "
                        "is for")
+
+    def why_no_change(self) -> Refusal | None:
+        """Why this caller may not pull, copy or delete (8)."""
+        if not self.is_limited:
+            return None
+        return Refusal("model_not_allowed", f"the key {self.name} may not pull, copy or delete models: it is for "
+                       "certain models, has a rate of its own, or is an agent's; use a key without limits")
 
     def clamp(self, priority: Priority) -> Priority:
         return max(priority, self.max_priority)
@@ -139,5 +149,6 @@ class Callers:
             models=frozenset(model.slug for model in models.values() if model is not None) if key.models else None,
             rate=self.config.rate_limit_max if key.rate is None else key.rate,
             elsewhere=frozenset(canonical(name) for name, model in models.items() if model is None),
+            is_limited=bool(key.models or key.rate) or key.audience == AGENT,
         )
 

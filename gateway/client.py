@@ -8,17 +8,19 @@ has `add_reader` will do, uvloop too. Refused: use of one client object from two
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import zmq
 
 from gateway import protocol
 from gateway.blocking_client import BlockingClient
 from gateway.client_socket import CONNECT_WITHIN_S, TICK_EVERY_S, open_socket, pump
-from gateway.exchange import Answered, Exchange, GatewayError, Inbox, Question
+from gateway.exchange import Exchange, Question
+from gateway.inbox import Answered, GatewayError, Inbox
 from gateway.protocol import (
     Accepted,
     CallerInfo,
+    CountInfo,
     Done,
     ModelInfo,
     OrderDone,
@@ -29,42 +31,21 @@ from gateway.protocol import (
     StatsInfo,
     Tokens,
 )
+from gateway.reading import Reading
 from gateway.tasks import CONCURRENCY, PATIENCE_S, OnProgress, Outcome, Tally, submit_many, with_defaults
 
-__all__ = ["CONNECT_WITHIN_S", "Answer", "BlockingClient", "GatewayClient", "GatewayError", "Outcome", "Tally"]
+__all__ = ["CONNECT_WITHIN_S", "Answer", "BlockingClient", "GatewayClient", "GatewayError", "Outcome", "Reading",
+           "Tally"]
 
 
-class Answer(Inbox):
+class Answer(Inbox, Reading[Answered]):
     """The events of one request, as an async iterator. Ends after Done or Result; raises GatewayError."""
 
     def __init__(self, client: "GatewayClient", request_id: str) -> None:
         super().__init__()
         self.id = request_id
         self._client = client
-        self._waiter: asyncio.Future[None] | None = None
-
-    def __aiter__(self) -> "Answer":
-        return self
-
-    async def __anext__(self) -> Answered:
-        event = await self.next()
-        if event is None:
-            raise StopAsyncIteration
-        return event
-
-    async def next(self, within_s: float | None = None) -> Answered | None:
-        """The next event; None if none comes in time, or none will (then `ended` is true). Raises: GatewayError."""
-        if (event := self.take()) is not None or self.ended:
-            return event
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(within_s):
-                await self._waiter
-        except TimeoutError:
-            return None
-        finally:
-            self._waiter = None
-        return self.take()
+        self.on_news: Callable[[], None] | None = None  # for who reads several answers at once
 
     def leave(self) -> None:
         """Nobody reads on: the request is cancelled unless it has ended, and whoever waits for an event stops."""
@@ -74,8 +55,9 @@ class Answer(Inbox):
         self.wake()
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        Reading.wake(self)
+        if self.on_news is not None:
+            self.on_news()
 
 
 class GatewayClient:
@@ -183,6 +165,26 @@ class GatewayClient:
     async def load(self, model: str, keep_alive_s: float | None = None) -> ModelInfo:
         return protocol.decode_model(await self._result(self.ask_load(model, keep_alive_s)))
 
+    def ask_count(self, **fields: object) -> Answer:
+        """Fields of `protocol.Tokenize` but id: one Result that holds a CountInfo. The model need not be loaded."""
+        return self._ask(protocol.Tokenize(next(self._ids), **fields))
+
+    async def tokenize(self, **fields: object) -> CountInfo:
+        """As `ask_count`. Raises: GatewayError."""
+        return protocol.decode_count(await self._result(self.ask_count(**fields)))
+
+    def ask_pull(self, model: str, source: str = "", key: str = "") -> Answer:
+        """Fetch and configure a model: Fetching events, then one Result that holds a PullDone. Leaving stops it."""
+        return self._ask(protocol.Pull(next(self._ids), model, source, key))
+
+    async def copy(self, model: str, to: str, key: str = "") -> OrderDone:
+        """A further name for a model, which lasts. Raises: GatewayError."""
+        return await self._order(protocol.Copy(next(self._ids), model, to, key))
+
+    async def delete(self, model: str, key: str = "") -> OrderDone:
+        """Forget a name that `copy` or a pull made. Raises: GatewayError, also `model_busy`."""
+        return await self._order(protocol.Delete(next(self._ids), model, key))
+
     async def unload(self, model: str, key: str = "") -> OrderDone:
         """As soon as it is idle and nobody waits for it. Raises: GatewayError `invalid_request` if it is pinned."""
         return await self._order(protocol.Unload(next(self._ids), model, key))
@@ -197,7 +199,7 @@ class GatewayClient:
     async def unpin(self, model: str, key: str = "") -> OrderDone:
         return await self._order(protocol.Unpin(next(self._ids), model, key))
 
-    async def _order(self, order: protocol.Order) -> OrderDone:
+    async def _order(self, order: protocol.Order | protocol.Copy | protocol.Delete) -> OrderDone:
         return protocol.decode_order(await self._result(self._ask(order)))
 
     async def list_models(self, key: str = "") -> list[ModelInfo]:

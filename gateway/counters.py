@@ -7,6 +7,7 @@ holds after each turn (tests add it up against what clients saw).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,9 @@ class Counters:
         self.rate_limited = 0
         self.mean_wait_ms = [0.0, 0.0, 0.0]
         self.rows = {slug: RowCounts() for slug in slugs}
+
+    def take_models(self, slugs: Iterable[str]) -> None:
+        self.rows = {slug: self.rows.get(slug) or RowCounts() for slug in slugs}
 
     def on_dispatch(self, request: Request, now: float) -> None:
         row = self.rows[request.ticket.target]
@@ -107,6 +111,8 @@ class Publisher:
         self._gateway.set(**self._gateway_words(now))
         self._gateway.flush()
         for slug, writer in self._rows.items():
+            if slug not in self._d.counters.rows:
+                continue  # deleted in this very turn: its row may be another model's soon
             words = self._row_words(slug)
             values = tuple(words.values())
             if self._last.get(slug) != values:
@@ -149,9 +155,12 @@ class Publisher:
         }
 
     def _waiting_words(self, slug: str) -> dict[str, int]:
-        """Who waits for a load alone counts as one more of class MEDIUM."""
-        high, medium, low = self._d.admission.waiting(slug)
-        high_since, medium_since, low_since = self._d.admission.waiting_since(slug)
+        """Who waits for a load alone counts as one more of class MEDIUM, whose prompt is being counted not yet."""
+        counts, oldest = list(self._d.admission.waiting(slug)), list(self._d.admission.waiting_since(slug))
+        for request in self._d.counting.held(slug):
+            counts[request.ticket.priority] -= 1
+        oldest = [since if count > 0 else None for since, count in zip(oldest, counts, strict=True)]
+        (high, medium, low), (high_since, medium_since, low_since) = counts, oldest
         loads, loads_since = self._d.desk.waiting_for_load(slug)
         medium_since = min((t for t in (medium_since, loads_since) if t is not None), default=None)
         since = [int(t * NS) for t in (high_since, medium_since, low_since) if t is not None]

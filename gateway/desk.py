@@ -44,7 +44,6 @@ class Desk:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.d = dispatcher
         self.states: dict[str, messages.ModelState] = {}
-        self._models = {model.slug: model for model in dispatcher.config.models}
         self._loads: dict[str, list[LoadWaiter]] = {}
 
     def welcome(self) -> protocol.Welcome:
@@ -65,16 +64,32 @@ class Desk:
                     self.answer(client, question.id, self.stats(now))
                 case protocol.Route():
                     self.answer(client, question.id, explain(self.d, self.d.intake.make(client, question, now), now))
+                case protocol.Tokenize():
+                    self._on_tokenize(client, question, caller, now)
                 case protocol.WhoAmI():
                     self.answer(client, question.id, self._caller_info(caller, now))
                 case protocol.LoadModel():
                     self._find(question.model, caller, of_operators=True)
                     self._on_load(client, question, now)
+                case protocol.Pull():
+                    self.d.pulls.on_pull(client, question, caller, now)
+                case protocol.Copy():
+                    self.d.library.on_copy(client, question, self._find_to_change(question.model, caller), now)
+                case protocol.Delete():
+                    self.d.library.on_delete(client, question, self._find_to_change(question.model, caller), now)
                 case _:
                     self._find(question.model, caller, of_operators=True)
                     self.d.orders.on_order(client, question, now)
         except Refusal as refusal:
             self.d.say_error(client, question.id, refusal)
+
+    def _on_tokenize(self, client: bytes, question: protocol.Tokenize, caller: Caller, now: float) -> None:
+        """It is work for a worker, so it counts against the caller's rate as an answer does. Raises: Refusal."""
+        model = self._find(question.model, caller)
+        _, refusal = self.d.intake.ask_rate(caller, now)
+        if refusal is not None:
+            raise refusal
+        self.d.counting.on_question(client, question, model, now)
 
     def _find(self, name: str, caller: Caller, *, of_operators: bool = False) -> ModelConfig:
         """`of_operators`: what they may do with every model. Raises: Refusal `model_not_found`, `model_reserved`,
@@ -86,6 +101,12 @@ class Desk:
         if (refusal := caller.why_not(model)) is not None:
             raise refusal
         return model
+
+    def _find_to_change(self, name: str, caller: Caller) -> ModelConfig:
+        """To copy or delete it. Raises: Refusal, also if this key changes no models."""
+        if (refusal := caller.why_no_change()) is not None:
+            raise refusal
+        return self._find(name, caller, of_operators=True)
 
     def _caller_info(self, caller: Caller, now: float) -> protocol.CallerInfo:
         left = self.d.rate_limit.look(caller.rate_id, caller.rate, now)
@@ -180,12 +201,12 @@ class Desk:
 
     def _on_loaded(self, slug: str, waiter: LoadWaiter, now: float) -> None:
         self.d.counters.on_load_answered(slug, waiter.keep_alive_s, now)
-        self.answer(waiter.client, waiter.id, self.model_info(self._models[slug], now))
+        self.answer(waiter.client, waiter.id, self.model_info(self.d.config.by_slug[slug], now))
 
     def waiting_for_load(self, slug: str) -> tuple[int, float | None]:
-        """How many wait for a load alone, and since when the oldest."""
-        waiters = self._loads.get(slug, ())
-        return len(waiters), min((waiter.since for waiter in waiters), default=None)
+        """How many wait for a load alone, or for a process that can count, and since when the oldest."""
+        since = [waiter.since for waiter in self._loads.get(slug, ())] + self.d.counting.waiting_for_process(slug)
+        return len(since), min(since, default=None)
 
     def on_gate_open(self, slug: str, now: float) -> None:
         for waiter in self._loads.pop(slug, ()):

@@ -5,7 +5,8 @@ Theory
 All state is owned by one loop (`gateway/__main__.py`), which calls `start_turn`, then an `on_<event>` per frame, then
 `on_tick`. Decisions are asked from `admission` (who goes next) and `gate` (may this model take a job); the outcome
 leaves through `Fanout` (clients) and `Effects` (workers, control, the table). What workers answer is read in
-`worker_side`; questions that are no request for tokens are answered by `desk`, orders of people go through `orders`,
+`worker_side`; questions that are no request for tokens are answered by `desk`, prompts are counted by `counting`,
+orders of people go through `orders`, models come and go by `pulls` and `library_orders`,
 what cannot be had is known to `availability`, and what control asks before an eviction is answered by `second_key`.
 
 Guarantees
@@ -26,13 +27,16 @@ from gateway import protocol, waiting
 from gateway.availability import Availability
 from gateway.callers import Callers
 from gateway.counters import Counters
+from gateway.counting import Counting
 from gateway.desk import Desk
 from gateway.fanout import Fanout, Lost
 from gateway.gate import Gates
 from gateway.hops import Hops
 from gateway.intake import Intake
+from gateway.library_orders import LibraryOrders, Store
 from gateway.orders import Orders
 from gateway.pools import Pools
+from gateway.pulls import Pulls
 from gateway.rate_limit import RateLimit
 from gateway.refusal import Refusal
 from gateway.requests import Request, remote_of
@@ -68,7 +72,7 @@ class Effects(Protocol):
 
 class Dispatcher:
     def __init__(self, config: Config, epoch: int, fanout: Fanout, effects: Effects,
-                 draw_seed: Callable[[], int], secret: str = "") -> None:
+                 draw_seed: Callable[[], int], secret: str = "", store: Store | None = None) -> None:
         self.config = config
         self.epoch = epoch
         self.boot_id = 0
@@ -82,7 +86,10 @@ class Dispatcher:
         self.counters = Counters(epoch, [*(m.slug for m in config.models), *config.relays.values()])
         self.availability = Availability(self)
         self.desk = Desk(self)
+        self.counting = Counting(self)
         self.orders = Orders(self)
+        self.library = LibraryOrders(self, store)
+        self.pulls = Pulls(self, store.start if store is not None else None)
         self.second_key = SecondKey(self)
         self.worker_side = WorkerSide(self)
         self.hops = Hops(self)
@@ -95,6 +102,14 @@ class Dispatcher:
     def switch_key_off(self) -> None:
         """For a bench alone: fences mean nothing any more, and evictions cost answers."""
         self.second_key.is_off = self.gates.ignores_fences = True
+
+    def take_config(self, config: Config) -> None:
+        """Other models from this moment on. One that went has no request, no worker and nobody who waits for it."""
+        self.config = self.callers.config = config
+        slugs = {*config.by_slug, *config.relays.values()}
+        self.counters.take_models(slugs)
+        for gone in self.desk.states.keys() - slugs:
+            del self.desk.states[gone]
 
     # -- clients ---------------------------------------------------------------------------------------------
 
@@ -111,6 +126,8 @@ class Dispatcher:
             request.given_up = True
             self.cancel(request, now)
         self.desk.forget_client(client)
+        self.pulls.forget_client(client)
+        self.counting.forget_client(client)
         self.orders.forget_client(client)
         if how is Lost.TOO_SLOW:
             self.effects.note("client_cut", client=client.hex(), reason=how.value)
@@ -156,7 +173,8 @@ class Dispatcher:
             self.fanout.say_now(request.client, protocol.Progress(request.id, 0, protocol.HANDED_ON, 1.0), now)
         sent = self.effects.to_worker(worker.identity, jobs.Job(
             jobs.VERSION, self.epoch, worker.incarnation, request.ticket.id, request.attempt, request.messages,
-            request.prompt, request.tokens, request.sampling, request.max_tokens, request.stop, remote_of(request)))
+            request.prompt, request.tokens, request.sampling, request.max_tokens, request.stop, remote_of(request),
+            request.inputs, request.extras))
         if not sent:
             request.attempt -= 1
             return False
@@ -188,7 +206,8 @@ class Dispatcher:
             case messages.Fence():
                 self.second_key.on_fence(message)
             case messages.Told():
-                self.orders.on_told(message, now)
+                if not self.library.on_told(message, now):
+                    self.orders.on_told(message, now)
 
     def on_tick(self, now: float) -> None:
         for ticket in self.admission.expire(now):
@@ -203,7 +222,10 @@ class Dispatcher:
                 self.fanout.say(request.client, waiting.make_progress(
                     self, request.id, ticket.target, self.admission.position(ticket.id), now, ticket.priority))
         self.desk.on_tick(now)
+        self.counting.on_tick(now)
         self.orders.on_tick(now)
+        self.library.on_tick(now)
+        self.pulls.on_tick(now)
         self.worker_side.on_tick(now)
         self.pump(now)
 
@@ -211,6 +233,7 @@ class Dispatcher:
         """This gateway is leaving: nobody is left without a word."""
         for request in list(self.requests.values()):
             self.end_in_error(request, now, "gateway_unavailable", "the gateway is stopping; ask again", 1.0)
+        self.pulls.stop()
 
     # -- ends ------------------------------------------------------------------------------------------------
 

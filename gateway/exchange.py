@@ -29,7 +29,8 @@ import msgspec
 
 from control.states import LOCAL
 from gateway import protocol
-from gateway.protocol import HANDED_ON, Accepted, Done, Error, Note, Progress, Result, Started, Tokens, Welcome
+from gateway.inbox import UNREAD_MAX_CHARS, Answered, GatewayError, Inbox
+from gateway.protocol import HANDED_ON, Accepted, Error, Progress, Started, Tokens, Vectors, Welcome
 
 HELLO_EVERY_S = 1.0
 ACCEPTED_WITHIN_S = 15.0
@@ -37,36 +38,13 @@ SILENCE_MAX_S = 30.0
 RETRY_AFTER_RESTART_S = 3.0  # a gateway that died is back within that
 OUTSTANDING_MAX = 10_000  # requests
 OUTBOX_MAX_FRAMES = 20_000
-UNREAD_MAX_CHARS = 1024 * 1024  # of one request; its reader is then too slow and the request is cancelled
-UNREAD_FOR_NOTES = UNREAD_MAX_CHARS // 2  # with more unread notes are dropped, so that the answer has room
-EVENT_COST_CHARS = 64  # what an event counts besides its tokens
-TOKEN_COST_CHARS = 8
-
 HELLO = protocol.Hello(batch=True)
-Patient = protocol.LoadModel | protocol.Order  # answered late by their nature; only silence ends the wait for them
+UNWRITABLE = (OverflowError, TypeError, RecursionError, UnicodeEncodeError)  # a schema may hold anything
+# Answered late by their nature; only silence ends the wait for them.
+Patient = protocol.LoadModel | protocol.Pull | protocol.Copy | protocol.Delete | protocol.Order
 Question = (protocol.Submit | protocol.Route | protocol.ListModels | protocol.Show | protocol.Stats | protocol.WhoAmI
-            | Patient)
-Answered = Accepted | Progress | Started | Note | Tokens | Done | Result
+            | protocol.Tokenize | Patient)
 decode_frame = msgspec.msgpack.Decoder(protocol.Event | list[protocol.Event]).decode
-
-
-class GatewayError(Exception):
-    """A request ended in an error. `code` is a key of `protocol.ERRORS`; `retry_after_s` 0 means: not known."""
-
-    def __init__(self, code: str, message: str, retry_after_s: float = 0.0, status: int = 0,
-                 rate: protocol.RateInfo | None = None) -> None:
-        super().__init__(f"{code}: {message}")
-        self.rate = rate  # of this caller, if there is a limit and the request was counted against it
-        self.code = code
-        self.message = message
-        self.retry_after_s = retry_after_s
-        self.status = status or protocol.ERRORS[code].status
-
-
-def cost_chars(event: Answered | GatewayError) -> int:
-    if isinstance(event, Tokens):
-        return EVENT_COST_CHARS + len(event.text) + TOKEN_COST_CHARS * len(event.ids)
-    return EVENT_COST_CHARS + (len(event.text) if isinstance(event, Note) else 0)
 
 
 def goes_elsewhere(event: object) -> bool:
@@ -74,43 +52,6 @@ def goes_elsewhere(event: object) -> bool:
     if isinstance(event, Started):
         return protocol.backend_of(event.route) not in LOCAL
     return isinstance(event, Progress) and event.reason == HANDED_ON
-
-
-class Inbox:
-    """The events of one request that its reader has not taken yet, at most UNREAD_MAX_CHARS of them."""
-
-    def __init__(self) -> None:
-        self.events: deque[Answered | GatewayError] = deque()
-        self.ended = False
-        self._unread_chars = 0
-
-    def put(self, event: Answered | GatewayError) -> bool:
-        """False: a part of the answer was not kept, since the reader is too slow. Notes are no part of it, and are
-        dropped without a word. Errors are always kept.
-        """
-        unread_chars = self._unread_chars + cost_chars(event)
-        if isinstance(event, Note) and unread_chars > UNREAD_FOR_NOTES:
-            return True
-        if isinstance(event, Tokens) and unread_chars > UNREAD_MAX_CHARS:
-            return False
-        self._unread_chars = unread_chars
-        self.events.append(event)
-        self.ended = isinstance(event, Done | Result | GatewayError)
-        self.wake()
-        return True
-
-    def take(self) -> Answered | None:
-        """The oldest event, None if there is none now. Raises: GatewayError if the request ended so."""
-        if not self.events:
-            return None
-        event = self.events.popleft()
-        if isinstance(event, GatewayError):
-            raise event
-        self._unread_chars -= cost_chars(event)
-        return event
-
-    def wake(self) -> None:
-        """Something was put. For the asyncio face to wake its reader."""
 
 
 class Outstanding:
@@ -135,7 +76,7 @@ def why_not_again(request: Outstanding) -> str:
                 "ask again if it may be done twice")
     if request.has_tokens:
         return "the gateway restarted in mid-answer; ask again"
-    if isinstance(request.question, protocol.Order):
+    if isinstance(request.question, protocol.Order | protocol.Copy | protocol.Delete):
         return "the gateway restarted before it answered; whether it was done is not known"
     return ""
 
@@ -163,7 +104,9 @@ class Exchange:
     # -- the caller's side ------------------------------------------------------------------------------------
 
     def ask(self, question: Question, inbox: Inbox, now: float) -> None:
-        """Send `question`; its events go to `inbox`. Raises: GatewayError `queue_full`, `body_too_large`."""
+        """Send `question`; its events go to `inbox`. Raises: GatewayError `queue_full`, `body_too_large`,
+        `invalid_request` for what no frame can hold.
+        """
         if self._given_up is not None:
             raise GatewayError(*self._given_up)
         if len(self._outstanding) >= OUTSTANDING_MAX or len(self.outbox) >= OUTBOX_MAX_FRAMES:
@@ -171,7 +114,10 @@ class Exchange:
                                f"the limit is {OUTSTANDING_MAX}", RETRY_AFTER_RESTART_S)
         if self._key and not question.key:  # a gateway that is new to us may read this before our hello
             question = msgspec.structs.replace(question, key=self._key)
-        frame = protocol.encode(question)
+        try:
+            frame = protocol.encode(question)
+        except UNWRITABLE as problem:
+            raise GatewayError("invalid_request", f"the request cannot be sent: {problem}") from None
         if len(frame) > self.submit_max_bytes:
             raise GatewayError("body_too_large", f"the request has {len(frame)} bytes; the limit is "
                                f"{self.submit_max_bytes} (setting body_max_bytes)")
@@ -261,7 +207,7 @@ class Exchange:
             return
         elif request.resubmitted and not request.accepted and isinstance(request.question, protocol.Submit):
             return  # a late word of the gateway that is gone: the new one says Accepted first
-        elif isinstance(event, Tokens):
+        elif isinstance(event, Tokens | Vectors):
             request.has_tokens = True
         else:
             request.accepted = True

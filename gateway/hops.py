@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from control.config import RELAYS, canonical
+from control.pooling import choose_pooling
 from control.routing import DOCUMENT, Choice, State, Step, chain_of, choose
 from control.states import AGENTS, LOCAL, VICTORIA, Breaker, is_fresh
 from gateway.callers import AGENT
@@ -40,8 +41,6 @@ class Hops:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.d = dispatcher
         self.hops = self.spilled = 0
-        self._reserved = {canonical(name) for model in dispatcher.config.models if model.audience == "agents"
-                          for name in (model.name, *model.aliases, model.ollama_model) if name}
 
     # -- deciding --------------------------------------------------------------------------------------------
 
@@ -72,6 +71,8 @@ class Hops:
             return absent(backend, f"{backend} is not configured")
         if request.tokens is not None:
             return absent(backend, f"{backend} takes no token ids")
+        if request.inputs is not None:
+            return absent(backend, f"{backend} is asked for no embeddings")
         if backend == VICTORIA and request.work.hop:
             return absent(backend, "it is Victoria that asks, or somebody she asked")
         name = self._name_at(backend, slug, request)
@@ -94,6 +95,9 @@ class Hops:
             return absent(backend, "no model is reserved for agents")
         if (refusal := request.caller.why_not(model)) is not None:  # 4
             return absent(backend, refusal.message, refusal.code)
+        pooling = choose_pooling(model.engine, model.path, model.embeddings) if request.inputs is not None else None
+        if pooling and not pooling.how:
+            return absent(backend, f"inputs: the model {model.name} gives no embeddings; {pooling.why}")
         state, refusal = State.DOWN, self.d.availability.why_not(model.slug, now)
         if refusal is None:
             refusal = self.d.availability.why_closed(model.slug, request.ticket.priority, now)
@@ -104,7 +108,7 @@ class Hops:
     def _why_not(self, request: Request, name: str) -> Refusal | None:
         """Whether this caller may have an answer of what another server calls `name`."""
         caller, here = request.caller, self.d.config.find(name)
-        if caller.audience != AGENT and canonical(name) in self._reserved:
+        if caller.audience != AGENT and canonical(name) in self.d.config.reserved_names:
             return Refusal("model_reserved", f"{name} is reserved for agents")
         if here is not None and here is not request.model:
             return caller.why_not(here)
@@ -175,7 +179,8 @@ class Hops:
                 continue  # one that moved before it made room for it, or took its place
             caller, ticket = request.caller, request.ticket
             key = (request.work, request.model.slug, ticket.priority, ticket.target, request.tried, caller.audience,
-                   caller.models, caller.elsewhere, request.category, request.tokens is None)
+                   caller.models, caller.elsewhere, request.category, request.tokens is None,
+                   request.inputs is None)
             if key not in decided:
                 decided[key] = self.choose(request, now), self._may_stay(request, now)
             choice, may_stay = decided[key]

@@ -43,6 +43,9 @@ class Intake:
                 request = self.d.by_id.get((client, message.id))
                 if request is not None:
                     self.d.cancel(request, now)
+                else:
+                    self.d.pulls.cancel(client, message.id)
+                    self.d.counting.cancel(client, message.id)
             case protocol.Hello():
                 self.d.fanout.open(client, batch=message.batch)
                 self.d.callers.on_hello(client, message)
@@ -66,17 +69,26 @@ class Intake:
             if (client, submit.id) in self.d.by_id:
                 raise Refusal("duplicate_id", f"id: {submit.id!r} is already in use by a request of this client")
             request = self.make(client, submit, now)
-            allowance = self.d.rate_limit.ask(request.caller.rate_id, request.caller.rate, now)
-            rate = protocol.RateInfo(*allowance[1:4]) if allowance is not None else None
-            if allowance is not None and not allowance.allowed:
-                self.d.counters.rate_limited += 1
-                raise Refusal("rate_limited", self._why_limited(request.caller, allowance.limit), allowance.retry_s)
+            rate, refusal = self.ask_rate(request.caller, now)
+            if refusal is not None:
+                raise refusal
             self.d.hops.place(request, self.d.hops.choose(request, now))
             self.d.pump(now)  # who waits and may run does so before the newcomer is measured against the queue limit
             self._admit(request, submit, rate, now)
         except Refusal as refusal:
             self.d.counters.rejected += 1
             self.d.say_error(client, submit.id, refusal, rate)
+
+    def ask_rate(self, caller: Caller, now: float) -> tuple[protocol.RateInfo | None, Refusal | None]:
+        """One more of what counts: how much is left (None: no limit), and why not, if it is too much."""
+        allowance = self.d.rate_limit.ask(caller.rate_id, caller.rate, now)
+        if allowance is None:
+            return None, None
+        rate = protocol.RateInfo(*allowance[1:4])
+        if allowance.allowed:
+            return rate, None
+        self.d.counters.rate_limited += 1
+        return rate, Refusal("rate_limited", self._why_limited(caller, allowance.limit), allowance.retry_s)
 
     def _why_limited(self, caller: Caller, limit: int) -> str:
         within = f"{limit} requests in {self.d.config.rate_limit_window_s:g} s"
@@ -92,7 +104,9 @@ class Intake:
         self.d.fanout.say(request.client, protocol.Accepted(
             request.id, self.d.epoch, request.model.name, name_of(request.ticket.priority), position,
             name_of(asked) if asked is not request.ticket.priority else "", rate))
-        self.d.want(request.ticket.target)
+        self.d.counting.check(request, now)
+        if not self.d.counting.holds(request):
+            self.d.want(request.ticket.target)
         self.d.pump(now)
 
     def let_wait(self, request: Request, now: float) -> int:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -18,6 +19,8 @@ from control import messages
 from control.config import Config
 from control.failpoints import DIRECTORY, failpoint
 from control.home import Home, read_http_secret
+from control.library import library_path, read_library
+from control.library_file import write_library
 from control.sockets import open_dealer, open_router
 from control.table import (
     ControlWords,
@@ -32,7 +35,9 @@ from control.table import (
 from gateway.counters import Publisher
 from gateway.dispatcher import Dispatcher
 from gateway.fanout import Fanout, Sent
+from gateway.fetcher import Fetch
 from gateway.key_file import KeyFile, key_path
+from gateway.library_orders import Store
 from gateway.worker_side import CLOCK_GAP_S
 from workers import protocol as jobs
 
@@ -65,7 +70,8 @@ class Loop:
         self.fanout = Fanout(self._send_client)
         self._take_table(table)
         self.dispatcher = Dispatcher(config, next_epoch(table), self.fanout, self, lambda: secrets.randbits(63),
-                                     read_http_secret(home))
+                                     read_http_secret(home), store_of(home))
+        self._config = config
         self._key_file = KeyFile(key_path(home), note)
         self.dispatcher.callers.set_keys(self._key_file.keys)
         self._publisher = self._make_publisher()
@@ -95,9 +101,11 @@ class Loop:
                 self._take_table(table)
                 self._publisher = self._make_publisher()
                 self._note("table_reopened", boot_id=table.boot_id)
-        elif not (known := self._rows.keys()) >= self.dispatcher.counters.rows.keys():
+        elif self._config is not self.dispatcher.config or not (
+                self._rows.keys() >= self.dispatcher.counters.rows.keys()):
+            known, self._config = (self._rows, self._config), self.dispatcher.config
             self._take_table(self._table)
-            if self._rows.keys() != known:
+            if (self._rows, self._config) != known:
                 self._publisher = self._make_publisher()
 
     def read_row(self, slug: str) -> RowControl | None:
@@ -249,6 +257,11 @@ class Loop:
         self._workers.close()
         self._control.close()
         zmq.Context.instance().term()
+
+
+def store_of(home: Home) -> Store:
+    path = library_path(home.root)
+    return Store(partial(read_library, path), partial(write_library, path), Fetch)
 
 
 def at_send(message: msgspec.Struct, moment: str) -> None:

@@ -10,15 +10,18 @@ frame as an *array* of such maps instead (everything that one turn of the gatewa
                                      is new to the client)
     client  -> submit                answered by accepted or error; then progress*, started, (note | tokens)*, and one
                                      done | error
+                                                (an answer to `inputs` has vectors* in place of tokens)
     client  -> cancel                the request ends with done(finish_reason="cancelled") unless it ended before
-    client  -> list | show | stats | route | whoami   answered by result or error
+    client  -> list | show | stats | route | whoami | tokenize   answered by result or error
     client  -> load                             answered by progress*, then result or error
+    client  -> pull                             answered by fetching*, then result or error
+    client  -> copy | delete                    answered by result or error
     client  -> unload | evict | pin | unpin     orders, carried out by control; answered by result or error
 
 Unknown fields are accepted, wrong types refused with a message that names the field. Pure: no socket here.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -30,6 +33,7 @@ from gateway.protocol_events import (
     Done,
     Error,
     Event,
+    Fetching,
     Note,
     Progress,
     RateInfo,
@@ -38,64 +42,59 @@ from gateway.protocol_events import (
     Timings,
     Tokens,
     Usage,
+    Vectors,
     Welcome,
     backend_of,
 )
-from gateway.protocol_info import BackendInfo, CallerInfo, ModelInfo, OrderDone, RouteInfo, RouteStep, StatsInfo
+from gateway.protocol_info import (
+    BackendInfo,
+    CallerInfo,
+    CountInfo,
+    ModelInfo,
+    OrderDone,
+    PullDone,
+    RouteInfo,
+    RouteStep,
+    StatsInfo,
+)
+from gateway.protocol_submit import (
+    BIASES_MAX,
+    BODY_MAX_BYTES,
+    ID_MAX_CHARS,
+    IMAGES_MAX,
+    INPUTS_MAX,
+    KEEP_ALIVE_MAX_S,
+    KEY_MAX_CHARS,
+    LOGPROBS_MAX,
+    MESSAGES_MAX,
+    OPTION_TOKENS_MAX,
+    PRIORITIES,
+    STOP_MAX,
+    STOP_MAX_CHARS,
+    TOKENS_MAX,
+    TOOLS_MAX,
+    USER,
+    Id,
+    KeepAlive,
+    Key,
+    Message,
+    Name,
+    OneModel,
+    Options,
+    Route,
+    Submit,
+)
+from workers.job_parts import AUTO, NAMED, NONE, REQUIRED, CallPiece, Think, TokenLogprob, Tool, ToolCall
 
-__all__ = ["ERRORS", "HANDED_ON", "TERMINAL", "Accepted", "BackendInfo", "CallerInfo", "Done", "Error", "ErrorCode",
-           "Event", "ModelInfo", "Note", "OrderDone", "Progress", "RateInfo", "Result", "RouteInfo", "RouteStep",
-           "Started", "StatsInfo", "Timings", "Tokens", "Usage", "Welcome", "backend_of"]
+__all__ = ["AUTO", "BIASES_MAX", "BODY_MAX_BYTES", "ERRORS", "HANDED_ON", "ID_MAX_CHARS", "IMAGES_MAX", "INPUTS_MAX",
+           "KEEP_ALIVE_MAX_S", "KEY_MAX_CHARS", "LOGPROBS_MAX", "MESSAGES_MAX", "NAMED", "NONE", "OPTION_TOKENS_MAX",
+           "PRIORITIES", "REQUIRED", "STOP_MAX", "STOP_MAX_CHARS", "TERMINAL", "TOKENS_MAX", "TOOLS_MAX", "USER",
+           "Accepted", "BackendInfo", "CallPiece", "CallerInfo", "CountInfo", "Done", "Error", "ErrorCode", "Event",
+           "Fetching", "Message", "ModelInfo", "Note", "Options", "OrderDone", "Progress", "PullDone", "RateInfo",
+           "Result", "Route", "RouteInfo", "RouteStep", "Started", "StatsInfo", "Submit", "Timings", "TokenLogprob",
+           "Tokens", "Tool", "ToolCall", "Usage", "Vectors", "Welcome", "backend_of"]
 
 VERSION = 1
-ID_MAX_CHARS = 128
-KEY_MAX_CHARS = 256
-USER = "user "  # what `caller` begins with if it is a user that a front end has named, and no address
-STOP_MAX = 16
-STOP_MAX_CHARS = 256
-MESSAGES_MAX = 4096
-IMAGES_MAX = 64
-TOKENS_MAX = 1_048_576
-BODY_MAX_BYTES = 32 * 1024 * 1024
-KEEP_ALIVE_MAX_S = 1e15  # in milliseconds it still fits into a word of the table
-
-Key = Annotated[str, msgspec.Meta(max_length=KEY_MAX_CHARS)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_MAX_CHARS)]
-Name = Annotated[str, msgspec.Meta(max_length=256)]
-TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-OneModel = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]  # an order never means the default model
-KeepAlive = Annotated[float, msgspec.Meta(ge=-KEEP_ALIVE_MAX_S, le=KEEP_ALIVE_MAX_S)] | None
-PRIORITIES = ("high", "medium", "low")
-
-
-class Message(msgspec.Struct, frozen=True):
-    """`images` are base64 (PNG, JPEG or what the backend reads)."""
-
-    role: Literal["system", "user", "assistant", "tool", "developer"]
-    content: str
-    images: Annotated[list[str], msgspec.Meta(max_length=IMAGES_MAX)] = []
-
-
-def _within(low: float, high: float, kind: type = float):
-    """An optional number with limits; the decoder's message names the field and the limit."""
-    return Annotated[kind, msgspec.Meta(ge=low, le=high)] | None
-
-
-class Options(msgspec.Struct, frozen=True):
-    """Every field optional; what is not given comes from the model's configuration. `seed` not given: drawn."""
-
-    max_tokens: _within(1, 10_000_000, int) = None
-    temperature: _within(0, 10) = None
-    top_p: _within(0, 1) = None
-    top_k: _within(0, 1_000_000, int) = None
-    min_p: _within(0, 1) = None
-    repeat_penalty: _within(0.01, 100) = None
-    repeat_last_n: _within(-1, 1_000_000, int) = None
-    presence_penalty: _within(-100, 100) = None
-    frequency_penalty: _within(-100, 100) = None
-    seed: _within(-(2**63), 2**63 - 1, int) = None
-    stop: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=STOP_MAX_CHARS)]],
-                    msgspec.Meta(max_length=STOP_MAX)] | None = None
 
 
 class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
@@ -107,43 +106,6 @@ class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
     batch: bool = False
     key: Key = ""
     secret: Key = ""
-
-
-class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True):
-    """Ask for an answer. Exactly one of `messages`, `prompt` (taken as it is, no template), `tokens`.
-
-    Without `model` the `category` chooses one, without either the default answers. `kind` chooses the chain of
-    backends, `victoria` the one for a chat with that agent; `session` is what the agent calls the conversation.
-    `demanding`: tools, a schema or reasoning are asked, so this is no simple work. `hop`: how often the request was
-    handed on already. `key`: the API key; `caller`: whose share of the queue it counts for (heard from http alone).
-    `trace`: what other servers are told that this request is called; not given: something unique.
-    `keep_alive_s`: how long the model should stay loaded after this answer; negative: for ever, 0: unload it as soon
-    as it is idle, not given: as configured. Of several requests the newest decides.
-    """
-
-    id: Id
-    model: Name = ""
-    messages: Annotated[list[Message], msgspec.Meta(min_length=1, max_length=MESSAGES_MAX)] | None = None
-    prompt: str | None = None
-    tokens: Annotated[list[TokenId], msgspec.Meta(min_length=1, max_length=TOKENS_MAX)] | None = None
-    options: Options = Options()
-    priority: Literal["high", "medium", "low"] = "medium"
-    caller: Name = ""
-    deadline_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
-    keep_alive_s: KeepAlive = None
-    category: Name = ""
-    kind: Literal["chat", "task", "batch", "agent"] = "task"
-    victoria: bool = False
-    session: Name = ""
-    max_steps: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
-    demanding: bool = False
-    hop: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
-    trace: Name = ""
-    key: Key = ""
-
-
-class Route(Submit, tag="route", tag_field="type", frozen=True):
-    """Who would answer this request, and why. Nothing is asked of anybody; answered by a result (`RouteInfo`)."""
 
 
 class Cancel(msgspec.Struct, tag="cancel", tag_field="type", frozen=True):
@@ -181,6 +143,54 @@ class LoadModel(msgspec.Struct, tag="load", tag_field="type", frozen=True):
     id: Id
     model: Name
     keep_alive_s: KeepAlive = None
+    key: Key = ""
+
+
+class Tokenize(msgspec.Struct, tag="tokenize", tag_field="type", frozen=True, omit_defaults=True):
+    """How many tokens this prompt would have: one of `messages` (with the chat template) and `prompt` (without). The
+    model need not be loaded. Answered by a result (`CountInfo`), with the ids if `with_ids`.
+    """
+
+    id: Id
+    model: Name = ""
+    messages: Annotated[list[Message], msgspec.Meta(min_length=1, max_length=MESSAGES_MAX)] | None = None
+    prompt: str | None = None
+    tools: Annotated[list[Tool], msgspec.Meta(max_length=TOOLS_MAX)] = []
+    think: Think = None
+    with_ids: bool = False
+    key: Key = ""
+
+
+class Pull(msgspec.Struct, tag="pull", tag_field="type", frozen=True):
+    """Fetch a model (a Hugging Face id, or a directory of this machine) and configure it under `model`, until `delete`.
+
+    Answered by fetching*, then a result (`PullDone`) or an error. Leaving stops the download, which goes on where it
+    was when it is asked again.
+    """
+
+    id: Id
+    model: OneModel
+    source: Name = ""
+    key: Key = ""
+
+
+class Copy(msgspec.Struct, tag="copy", tag_field="type", frozen=True):
+    """Give a model a further name, which lasts. Answered by a result (`OrderDone`)."""
+
+    id: Id
+    model: OneModel
+    to: OneModel
+    key: Key = ""
+
+
+class Delete(msgspec.Struct, tag="delete", tag_field="type", frozen=True):
+    """Forget a name that `copy` or `pull` made; the weights too if `pull` fetched them and nobody else refers to them.
+
+    Answered by a result (`OrderDone`) or an error; one that answers or loads is `model_busy`.
+    """
+
+    id: Id
+    model: OneModel
     key: Key = ""
 
 
@@ -224,8 +234,8 @@ class WhoAmI(msgspec.Struct, tag="whoami", tag_field="type", frozen=True):
 
 
 Order = Unload | Evict | Pin | Unpin
-FromClient = (Hello | Submit | Route | Cancel | ListModels | Show | Stats | WhoAmI | LoadModel | Unload | Evict | Pin
-              | Unpin)
+FromClient = (Hello | Submit | Route | Cancel | ListModels | Show | Stats | WhoAmI | Tokenize | LoadModel | Pull | Copy
+              | Delete | Unload | Evict | Pin | Unpin)
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -237,4 +247,6 @@ decode_model = msgspec.msgpack.Decoder(ModelInfo).decode
 decode_stats = msgspec.msgpack.Decoder(StatsInfo).decode
 decode_route = msgspec.msgpack.Decoder(RouteInfo).decode
 decode_caller = msgspec.msgpack.Decoder(CallerInfo).decode
+decode_count = msgspec.msgpack.Decoder(CountInfo).decode
+decode_pull = msgspec.msgpack.Decoder(PullDone).decode
 decode_order = msgspec.msgpack.Decoder(OrderDone).decode

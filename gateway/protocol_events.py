@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from workers.job_parts import CallPiece, TokenLogprob
+
 
 class Welcome(msgspec.Struct, tag="welcome", tag_field="type", frozen=True):
     """`epoch` is this gateway's: a newer one than before means that what ran before is lost."""
@@ -62,6 +64,17 @@ class Progress(msgspec.Struct, tag="progress", tag_field="type", frozen=True):
     detail: str = ""
 
 
+class Fetching(msgspec.Struct, tag="fetching", tag_field="type", frozen=True):
+    """How far a pull is. `file` "": about all of it; `digest` is the SHA-256 of the file in hex if it is known."""
+
+    id: str
+    status: str
+    file: str = ""
+    digest: str = ""
+    total_bytes: int = 0
+    completed_bytes: int = 0
+
+
 class Started(msgspec.Struct, tag="started", tag_field="type", frozen=True):
     """A backend has accepted the request. Said again, with a higher `attempt`, when it is given to another.
 
@@ -86,21 +99,36 @@ class Note(msgspec.Struct, tag="note", tag_field="type", frozen=True):
     text: str
 
 
-class Tokens(msgspec.Struct, tag="tokens", tag_field="type", frozen=True):
-    """`position` is the index of the first of `ids`; either of `ids` and `text` may be empty.
+class Tokens(msgspec.Struct, tag="tokens", tag_field="type", frozen=True, omit_defaults=True):
+    """`position` is the index of the first of `ids`. `text` is of the answer, `thinking` of the reasoning before it,
+    `calls` are pieces of calls of tools, `logprobs` were asked for; any of them may be empty, and fields not sent are.
 
-    What a relay answers has no ids: `position` counts the pieces of text.
+    What a relay answers has no ids: `position` counts the events that said something.
     """
 
     id: str
     position: int
     ids: list[int]
     text: str
+    thinking: str = ""
+    calls: list[CallPiece] = []
+    logprobs: list[TokenLogprob] = []
+
+
+class Vectors(msgspec.Struct, tag="vectors", tag_field="type", frozen=True):
+    """The next embeddings, in the order of the inputs: each is float32, little-endian."""
+
+    id: str
+    vectors: list[bytes]
 
 
 class Usage(msgspec.Struct, frozen=True):
+    """`cached_tokens` of the prompt were not computed again; `thinking_tokens` of the answer were reasoning."""
+
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    thinking_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -114,6 +142,8 @@ class Timings(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, tag="done", tag_field="type", frozen=True):
+    """`stop`: which of the stop strings ended the answer; "" if none did, or if nobody knows (a relay)."""
+
     id: str
     finish_reason: Literal["stop", "length", "cancelled"]
     model: str
@@ -123,6 +153,7 @@ class Done(msgspec.Struct, tag="done", tag_field="type", frozen=True):
     route: str = "mlx"
     reason: str = ""
     attempt: int = 1
+    stop: str = ""
 
 
 class Error(msgspec.Struct, tag="error", tag_field="type", frozen=True):
@@ -143,5 +174,5 @@ class Result(msgspec.Struct, tag="result", tag_field="type", frozen=True):
     value: msgspec.Raw
 
 
-Event = Welcome | Accepted | Progress | Started | Note | Tokens | Done | Error | Result
+Event = Welcome | Accepted | Progress | Fetching | Started | Note | Tokens | Vectors | Done | Error | Result
 TERMINAL = (Done, Error, Result)

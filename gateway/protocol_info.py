@@ -75,7 +75,7 @@ class StatsInfo(msgspec.Struct, frozen=True):
 
 
 class OrderDone(msgspec.Struct, frozen=True):
-    """An order (unload, evict, pin, unpin) was taken; `text` says what came of it, for people."""
+    """An order (unload, evict, pin, unpin, copy, delete) was taken; `text` says what came of it, for people."""
 
     model: str
     text: str
@@ -120,3 +120,21 @@ class CallerInfo(msgspec.Struct, frozen=True):
     rate_limit: int
     rate_window_s: float
     rate_remaining: int
+
+
+class CountInfo(msgspec.Struct, frozen=True):
+    """`context_length` of the model, 0 if not known: a prompt must have fewer `tokens`, since one is for the answer."""
+
+    model: str
+    tokens: int
+    context_length: int
+    ids: list[int] | None = None
+
+
+class PullDone(msgspec.Struct, frozen=True):
+    """The model is configured as `model` and may be asked; `text` for people."""
+
+    model: str
+    path: str
+    bytes: int
+    text: str

@@ -8,6 +8,8 @@ the worker, and where it goes to `gateway.hops`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
 
 from control.config import Config, ModelConfig
 from control.routing import HOP_MAX, Kind, Step, Work, chain_of, is_simple
@@ -16,8 +18,14 @@ from gateway import protocol
 from gateway.callers import AGENT, Caller
 from gateway.refusal import PRIORITY_BY_NAME, Refusal
 from gateway.tickets import Ticket
+from workers.job_parts import AUTO, NAMED, NO_EXTRAS, NONE, REQUIRED, Extras, Tool
 from workers.protocol import ChatMessage, Remote, Sampling
 
+KINDS_OF_PROMPT = ("messages", "prompt", "tokens", "inputs")
+EXTRAS_OF_SUBMIT = ("tools", "tool_choice", "parallel_tools", "schema", "think", "logprobs", "logit_bias", "template",
+                    "suffix", "truncate", "shift")
+JSON_MAX_DEPTH, JSON_MAX_PARTS = 128, 100_000  # of a schema, and of those of all tools
+JSON_TYPES = (str, int, float, type(None))
 SAMPLING_FIELDS = tuple(name for name in Sampling.__struct_fields__ if name != "seed")
 
 
@@ -37,6 +45,8 @@ class Request:
     sampling: Sampling
     max_tokens: int
     stop: list[str]
+    inputs: list[str | list[int]] | None = None
+    extras: Extras | None = None
     category: str = ""
     trace: str = ""
     session: str = ""
@@ -101,12 +111,14 @@ def make_request(
         caller=caller,
         work=work,
         ticket=ticket,
-        messages=[ChatMessage(m.role, m.content, m.images) for m in submit.messages] if submit.messages else None,
+        messages=chat_messages(submit.messages),
         prompt=submit.prompt,
         tokens=submit.tokens,
         sampling=Sampling(**{**defaults, **given}, seed=seed % 2**63),
         max_tokens=options.max_tokens or model.max_tokens,
         stop=list(options.stop or ()),
+        inputs=submit.inputs,
+        extras=extras_of(submit),
         category=submit.category.lower(),
         trace=submit.trace or f"{client.hex()[:16]}-{number}",  # ids are counted anew by each client
         session=submit.session,
@@ -127,7 +139,9 @@ def work_of(submit: protocol.Submit, caller: Caller, config: Config) -> Work:
     kind = Kind(submit.kind)
     if kind is Kind.TASK and caller.audience == AGENT:
         kind = Kind.AGENT
-    simple = is_simple(prompt_chars(submit), submit.category, needs_more=submit.demanding or images, config=config)
+    demanding = bool(submit.demanding or images or submit.tools or submit.think or submit.inputs
+                     or submit.schema is not None)
+    simple = is_simple(prompt_chars(submit), submit.category, needs_more=demanding, config=config)
     named = bool(submit.model or submit.category.lower() in config.categories)
     return Work(kind, submit.victoria, simple and submit.tokens is None, images, submit.hop, named)
 
@@ -146,8 +160,64 @@ def remote_of(request: Request) -> Remote | None:
                   request.ticket.priority.name.lower())
 
 
+def chat_messages(messages: list[protocol.Message] | None) -> list[ChatMessage] | None:
+    return [ChatMessage(m.role, m.content, m.images, m.tool_calls, m.tool_call_id, m.name, m.thinking)
+            for m in messages] if messages else None
+
+
+def extras_of(submit: protocol.Submit) -> Extras | None:
+    """None if nothing is asked beyond words: then the job carries nothing. Raises: Refusal `invalid_request`."""
+    choice = submit.tool_choice
+    names = [tool.name for tool in submit.tools]
+    if choice not in (AUTO, NONE, REQUIRED) and not (choice[:1] == NAMED and choice[1:] in names):
+        raise Refusal("invalid_request", f"tool_choice: {choice!r} is not auto, none, required or = and the name of "
+                      f"one of the tools ({', '.join(names) or 'there are none'})")
+    if choice == REQUIRED and not names:
+        raise Refusal("invalid_request", "tool_choice: a call is required, but there are no tools to call")
+    if submit.suffix is not None and submit.prompt is None:
+        raise Refusal("invalid_request", "suffix: goes with prompt alone, for what is between the two is asked")
+    check_json("schema", submit.schema)
+    check_tools(submit.tools)
+    extras = Extras(**{name: getattr(submit, name) for name in EXTRAS_OF_SUBMIT},
+                    num_ctx=submit.options.num_ctx or 0, num_keep=submit.options.num_keep or 0)
+    return extras if extras != NO_EXTRAS else None
+
+
+def check_tools(tools: list[Tool]) -> None:
+    """Raises: Refusal `invalid_request`."""
+    if tools:
+        check_json("tools", [tool.parameters for tool in tools])
+
+
+def check_json(field: str, value: Any) -> None:
+    """Whoever writes or walks through it later needs no limit of its own; MessagePack holds more than JSON.
+
+    Raises: Refusal `invalid_request`.
+    """
+    level, parts = [value], 0
+    for _ in range(JSON_MAX_DEPTH):
+        parts += len(level)
+        if parts > JSON_MAX_PARTS:
+            raise Refusal("invalid_request", f"{field}: it has more than {JSON_MAX_PARTS} parts; give less")
+        inner: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                inner += part.keys()
+                inner += part.values()
+            elif isinstance(part, list):
+                inner += part
+            elif not isinstance(part, JSON_TYPES) or isinstance(part, float) and not isfinite(part):
+                raise Refusal("invalid_request", f"{field}: holds {type(part).__name__}, which is no JSON")
+        if not inner:
+            return
+        level = inner
+    raise Refusal("invalid_request", f"{field}: it is nested deeper than {JSON_MAX_DEPTH} levels; give a flatter one")
+
+
 def prompt_chars(submit: protocol.Submit) -> int:
-    return len(submit.prompt or "") + sum(len(m.content) for m in submit.messages or ())
+    said = sum(len(m.content) + len(m.thinking) + sum(len(call.arguments) for call in m.tool_calls)
+               for m in submit.messages or ())
+    return len(submit.prompt or "") + len(submit.suffix or "") + said
 
 
 def find_model(config: Config, name: str, caller: Caller | None = None) -> ModelConfig:
@@ -162,12 +232,12 @@ def find_model(config: Config, name: str, caller: Caller | None = None) -> Model
 
 def check_prompt(submit: protocol.Submit, config: Config) -> None:
     """Raises: Refusal `invalid_request` unless exactly one kind of prompt is given, within the limits."""
-    given = [name for name in ("messages", "prompt", "tokens") if getattr(submit, name) is not None]
+    given = [name for name in KINDS_OF_PROMPT if getattr(submit, name) is not None]
     if len(given) != 1:
         found = " and ".join(given) or "none of them"
-        raise Refusal("invalid_request", f"give exactly one of messages, prompt, tokens; found {found}")
+        raise Refusal("invalid_request", f"give exactly one of {', '.join(KINDS_OF_PROMPT)}; found {found}")
     chars = prompt_chars(submit)
     if chars > config.body_max_bytes:
         raise Refusal("invalid_request", f"{given[0]}: {chars} characters; the limit is {config.body_max_bytes}")
-    if submit.prompt == "":
+    if submit.prompt == "" and not submit.suffix:
         raise Refusal("invalid_request", "prompt: must not be empty; send `load` to load a model without asking")

@@ -21,7 +21,8 @@ Guarantees
 import heapq
 from typing import NamedTuple
 
-from gateway.exchange import GatewayError, goes_elsewhere
+from gateway.exchange import goes_elsewhere
+from gateway.inbox import GatewayError
 from gateway.protocol import ERRORS, Done, Tokens
 
 CONCURRENCY = 8

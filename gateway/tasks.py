@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.exchange import GatewayError, Inbox
+from gateway.inbox import GatewayError, Inbox
 from gateway.protocol import Message
 from gateway.task_schedule import CONCURRENCY, PATIENCE_S, Outcome, Piece, Schedule, Tally
 

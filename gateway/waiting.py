@@ -87,10 +87,12 @@ def make_done(request: Request, end: End | None, now: float) -> protocol.Done:
         decode_ms=end.decode_ms if end else 0.0,
         total_ms=(now - request.ticket.arrived) * 1000,
     )
-    usage = protocol.Usage(end.prompt_tokens, end.completion_tokens) if end else (
-        protocol.Usage(0, request.next_position))
+    usage = protocol.Usage(0, request.next_position)
+    if end:
+        usage = protocol.Usage(end.prompt_tokens, end.completion_tokens, end.cached_tokens, end.thinking_tokens)
     return protocol.Done(request.id, end.reason if end else "cancelled", answered_by(request), usage, timings,
-                         request.ticket.priority.name.lower(), request.route, request.reason, max(1, request.attempt))
+                         request.ticket.priority.name.lower(), request.route, request.reason, max(1, request.attempt),
+                         end.stop if end else "")
 
 
 def make_error(request_id: str, code: str, message: str, retry_after_s: float,

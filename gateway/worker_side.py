@@ -31,6 +31,7 @@ ATTEMPTS_MAX = 2
 ACCEPT_GIVE_UP_S = 5.0
 RELAY_SILENT_S = 10.0
 CLOCK_GAP_S = 5.0
+NO_MORE = jobs.More()
 
 
 class WorkerSide:
@@ -39,6 +40,7 @@ class WorkerSide:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.d = dispatcher
         self._ticked_at = self._judge_from = 0.0
+        self._other_versions: dict[str, int] = {}  # incarnations by slug, of workers that speak another version
 
     def on_frame(self, identity: bytes, frame: bytes, now: float) -> None:
         try:
@@ -65,12 +67,21 @@ class WorkerSide:
             case jobs.Beat():
                 worker.phase = message.phase
                 self._on_jobs_in_hand(worker, set(message.jobs), now)
+            case jobs.Counted():
+                self.d.counting.on_counted(worker, message, now)
             case _:
                 self._on_verdict(worker, message, now)
 
     def on_hello(self, identity: bytes, hello: jobs.Hello, now: float) -> None:
         if hello.boot_id != self.d.boot_id:
             self.d.counters.dropped_frames += 1
+            return
+        if hello.v != jobs.VERSION:  # it would pass over what it does not know of a job, such as a schema
+            self.d.counters.dropped_frames += 1
+            if self._other_versions.get(hello.slug) != hello.incarnation:
+                self._other_versions[hello.slug] = hello.incarnation
+                self.d.effects.note("worker_of_another_version", model=hello.slug, speaks=hello.v, needs=jobs.VERSION,
+                                    remedy=f"warden ctl restart worker-{hello.slug}")
             return
         known, row = self.d.gates.by_slug.get(hello.slug), self.d.effects.read_row(hello.slug)
         if known is None or hello.incarnation > known.incarnation:
@@ -101,9 +112,15 @@ class WorkerSide:
             self.d.end_in_error(request, now, "internal", f"the worker broke the order of its answer: {expected}")
             return
         request.accepted = True
-        request.next_position += len(item.ids) or (request.is_relayed and bool(item.text))
-        if item.ids or item.text:
-            self.d.fanout.say(request.client, protocol.Tokens(request.id, item.position, item.ids, item.text))
+        said = bool(item.text or item.more)
+        vectors = item.more.vectors if item.more is not None else []
+        request.next_position += len(item.ids) or len(vectors) or (request.is_relayed and said)
+        if vectors:
+            self.d.fanout.say(request.client, protocol.Vectors(request.id, vectors))
+        elif item.ids or said:
+            more = item.more or NO_MORE
+            self.d.fanout.say(request.client, protocol.Tokens(request.id, item.position, item.ids, item.text,
+                                                              more.thinking, more.calls, more.logprobs))
         if item.end is not None:
             self.d.admission.rate_of(request.ticket.target).on_finish(now, request.dispatched_at)
             self.d.end(request, waiting.make_done(request, item.end, now), now)
@@ -152,6 +169,7 @@ class WorkerSide:
         """Its process is gone: its jobs are tried again or end (3)."""
         self.d.gates.forget(worker)
         self.d.shut_gate(worker.slug)
+        self.d.counting.on_worker_lost(worker, now)
         held = [r for r in self.d.requests.values() if r.worker == worker.identity]
         evicted = self.d.gates.was_evicted(worker, self.d.effects.read_row(worker.slug),
                                            self.d.effects.read_worker(worker.slug))

@@ -45,7 +45,9 @@ def test_a_key_is_what_it_says_however_it_is_given(settings):
         assert (ann.id, ann.name, ann.audience, ann.max_priority, ann.rate) == (
             "key ann", "ann", PERSON, Priority.MEDIUM, 7)
         assert ann.models == {"b"} and ann.elsewhere == {"moondream", "victoria"}
+    assert ann.is_limited and ann.why_no_change().code == "model_not_allowed"
     bot = made.identify(b"raw", BOT)
+    assert bot.is_limited
     assert (bot.audience, bot.max_priority, bot.models, bot.rate) == (AGENT, Priority.HIGH, None, 500)
 
 

@@ -6,7 +6,7 @@ from control.states import Phase
 from control.table import FOREVER, GatewayWords, RowGateway, Table
 from gateway import protocol
 from gateway.counters import Publisher, keep_alive_word
-from tests.support.gateway_world import BOOT, EPOCH, World
+from tests.support.gateway_world import BOOT, EPOCH, World, make_model
 from workers import protocol as jobs
 
 
@@ -85,6 +85,19 @@ def test_since_when_the_highest_class_waits_is_told_apart_from_the_oldest_of_all
         since(left, "low" if leaves == "high" else "load")
     world.d.desk.forget_client(b"c2")
     since("medium", "medium")
+
+
+def test_a_request_whose_prompt_is_being_counted_does_not_wait_yet(table):
+    world = World(make_model("a", context_length=10), "b")
+    world.set_row("b", Phase.ALIVE)
+    world.hello("b", b"wb", phase=Phase.EMPTY)
+    world.turn()
+    world.submit("long", model="a", prompt="word " * 10)
+    _, row = published(world, table)
+    assert (row.waiting_medium, row.oldest_wait_since_ns, row.oldest_any_since_ns) == (0, 0, 0)
+    world.submit("short", model="a", prompt="word")
+    _, row = published(world, table)
+    assert row.waiting_medium == 1 and row.oldest_wait_since_ns == int(world.now * 1e9)
 
 
 def test_nothing_is_written_for_a_row_that_did_not_change(table):

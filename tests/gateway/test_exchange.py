@@ -5,7 +5,8 @@ import pytest
 
 from gateway import exchange as ex
 from gateway import protocol
-from gateway.exchange import Exchange, GatewayError, Inbox
+from gateway.exchange import Exchange
+from gateway.inbox import GatewayError, Inbox
 from gateway.protocol import Accepted, Cancel, Done, Hello, Progress, Result, Submit, Tokens
 from tests.support.fake_gateway import accepted, done, error, model_info, tokens
 
@@ -66,6 +67,12 @@ def test_hello_goes_first_and_asks_for_batches():
     first, second = talk.sent()
     assert first == Hello(batch=True)
     assert isinstance(second, Submit)
+
+
+def test_what_no_frame_can_hold_is_refused_and_not_outstanding(talk):
+    with pytest.raises(GatewayError, match="the request cannot be sent") as caught:
+        talk.ask(schema={"maximum": 10**30})
+    assert caught.value.code == "invalid_request" and not talk.exchange.waits and not talk.sent()
 
 
 def test_events_reach_the_request_they_belong_to_in_order(talk):
@@ -271,15 +278,6 @@ def test_an_unread_answer_is_cut_at_its_limit(talk):
             taken += 1
     assert caught.value.code == "slow_reader" and taken == 3
     assert talk.sent() == [Cancel("1")]
-
-
-def test_a_reader_that_keeps_up_may_get_any_amount(talk):
-    inbox = talk.ask()
-    for n in range(50):
-        talk.hear(protocol.Tokens("1", n, [n], "x" * (ex.UNREAD_MAX_CHARS // 4)))
-        assert isinstance(inbox.take(), Tokens)
-    talk.hear(done("1"))
-    assert isinstance(inbox.take(), Done)
 
 
 def test_limits_refuse_before_anything_is_sent(talk):

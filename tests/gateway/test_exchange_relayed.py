@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from gateway import protocol
-from gateway.exchange import Exchange, GatewayError, Inbox
+from gateway.exchange import Exchange
+from gateway.inbox import GatewayError, Inbox
 from gateway.protocol import Hello, ListModels, Progress, Started, Stats, Submit
 from tests.support.fake_gateway import accepted, error, tokens
 

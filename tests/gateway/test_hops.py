@@ -252,3 +252,13 @@ def test_a_move_keeps_deadline_and_arrival():
     world.turn()
     assert request.ticket.target == "relay-ollama"
     assert (request.ticket.arrived, request.ticket.deadline) == (arrived, deadline) and deadline == world.now + 29
+
+
+def test_embeddings_are_asked_of_a_model_that_gives_them_and_of_no_relay():
+    world = World(make_model("a"), make_model("b", engine="mlx", embeddings="mean"), relays=("ollama",))
+    world.relay_up("ollama", ["a", "b"])
+    for model in "ab":
+        world.submit(model, model=model, prompt=None, inputs=["x"])
+    assert world.end_of("a").code == "not_offered"
+    assert world.end_of("a").message.startswith("inputs: the model a gives no embeddings; engine echo has none")
+    assert not world.ended("b") and not world.jobs_sent()

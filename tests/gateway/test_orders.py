@@ -5,7 +5,8 @@ import pytest
 from control import messages
 from control.states import Phase
 from gateway import orders, protocol
-from gateway.exchange import Exchange, GatewayError, Inbox
+from gateway.exchange import Exchange
+from gateway.inbox import GatewayError, Inbox
 from tests.support.gateway_world import World, make_model
 
 ORDERS = ("unload", "evict", "pin", "unpin")

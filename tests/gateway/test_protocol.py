@@ -17,6 +17,14 @@ FROM_CLIENT = [
     Submit("1", "tiny", prompt="hi", category="coding", kind="chat", victoria=True, session="s", max_steps=3,
            demanding=True, hop=1, key="warden-k"),
     protocol.Route("1", prompt="hi", kind="agent"),
+    protocol.Tokenize("1", "tiny", prompt="hi", with_ids=True), protocol.Copy("1", "a", "b"), protocol.Delete("1", "a"),
+    protocol.Pull("1", "a", "org/a"),
+    Submit("1", inputs=["a", [1, 2]]),
+    Submit("1", messages=[Message("assistant", "", tool_calls=[protocol.ToolCall("f", "{}", "call_1")], thinking="hm"),
+                          Message("tool", "12", tool_call_id="call_1", name="f")],
+           tools=[protocol.Tool("f", "what", {"type": "object"}, True)], tool_choice="=f", parallel_tools=False,
+           schema={"type": "object"}, think="high", logprobs=3, logit_bias={5: -1.5}, truncate=True, shift=True),
+    Submit("1", prompt="a", suffix="b", template="{{ .Prompt }}", options=Options(num_ctx=1, num_keep=0)),
     protocol.Unload("1", "a"), protocol.Evict("1", "a"), protocol.Pin("1", "a"), protocol.Unpin("1", "a"),
     Submit("1", "tiny", messages=[Message("system", "a"), Message("user", "")], priority="high", options=Options(
         max_tokens=1, temperature=0, top_p=1, top_k=0, min_p=0, repeat_penalty=1.1, repeat_last_n=-1,
@@ -37,7 +45,7 @@ def test_every_message_is_in_a_round_trip():
 
 @pytest.mark.parametrize("message", FROM_CLIENT, ids=lambda m: type(m).__name__)
 def test_any_messagepack_library_reads_a_map_with_a_type(message):
-    plain = msgpack.unpackb(protocol.encode(message))
+    plain = msgpack.unpackb(protocol.encode(message), strict_map_key=False)
     assert plain["type"] == type(message).__struct_config__.tag
 
 
@@ -45,28 +53,6 @@ def test_any_messagepack_library_can_ask():
     assert protocol.decode_from_client(msgpack.packb(OK)) == Submit("1", prompt="hi")
     with_more = OK | {"made_up": {"later": 1}, "options": {"temperature": 1, "made_up": 2}}
     assert protocol.decode_from_client(msgpack.packb(with_more)).options == Options(temperature=1)
-
-
-@pytest.mark.parametrize(("change", "where"), [
-    ({"id": ""}, "$.id"), ({"id": "x" * 129}, "$.id"), ({"id": 5}, "$.id"), ({"model": "x" * 257}, "$.model"),
-    ({"messages": []}, "$.messages"), ({"messages": [{"role": "user"}]}, "content"),
-    ({"messages": [{"role": "wizard", "content": ""}]}, "$.messages[0].role"), ({"prompt": 1}, "$.prompt"),
-    ({"tokens": []}, "$.tokens"), ({"tokens": [-1]}, "$.tokens[0]"), ({"tokens": [2**31]}, "$.tokens[0]"),
-    ({"priority": "urgent"}, "$.priority"), ({"deadline_s": 0}, "$.deadline_s"), ({"deadline_s": 1e9}, "$.deadline_s"),
-    ({"options": []}, "$.options"), ({"options": {"temperature": -0.1}}, "$.options.temperature"),
-    ({"options": {"max_tokens": 0}}, "$.options.max_tokens"), ({"options": {"top_p": 1.1}}, "$.options.top_p"),
-    ({"options": {"seed": 2**63}}, "$.options.seed"), ({"options": {"stop": [""]}}, "$.options.stop[0]"),
-    ({"options": {"stop": ["a"] * 17}}, "$.options.stop"), ({"options": {"top_k": 1.5}}, "$.options.top_k"),
-    ({"type": "sabmit"}, "sabmit"), ({"keep_alive_s": "5m"}, "$.keep_alive_s"), ({"keep_alive_s": 1e16}, "$.keep_al"),
-    ({"kind": "chore"}, "$.kind"), ({"hop": -1}, "$.hop"), ({"hop": 1001}, "$.hop"), ({"key": "k" * 257}, "$.key"),
-    ({"max_steps": 10_001}, "$.max_steps"), ({"category": "x" * 257}, "$.category"), ({"victoria": "no"}, "$.victoria"),
-    ({"messages": [{"role": "user", "content": "", "images": ["x"] * 65}]}, "$.messages[0].images"),
-    ({"keep_alive_s": float("-inf")}, "$.keep_alive_s"), ({"type": "evict", "model": ""}, "$.model"),
-])
-def test_bad_fields_are_refused_by_name(change, where):
-    with pytest.raises(msgspec.ValidationError) as caught:
-        protocol.decode_from_client(msgpack.packb(OK | change))
-    assert where in str(caught.value)
 
 
 @pytest.mark.parametrize("field", ["id", "type"])

@@ -15,7 +15,10 @@ EVENTS = [
     protocol.Started("1", "a", "mlx>ollama", "down", 2, 3.5, 1.5), protocol.Note("1", "step", "looks it up"),
     protocol.Done("1", "length", "tiny", protocol.Usage(1, 2), TIMINGS, "low", "mlx", "", 2),
     protocol.Error("1", "queue_full", "50 wait", 503, 2.5), protocol.Error("1", "rate_limited", "", 429, 12.5, RATE),
-    protocol.Result("1", msgspec.Raw(protocol.encode([1]))),
+    protocol.Result("1", msgspec.Raw(protocol.encode([1]))), protocol.Fetching("1", "fetching", "a", "00", 10, 5),
+    protocol.Vectors("1", [b"\0\0\0\0"]),
+    protocol.Tokens("1", 0, [1], "", "hm", [protocol.CallPiece(0, "call_1", "f", "{}")],
+                    [protocol.TokenLogprob(1, b"a", -0.5, [protocol.TokenLogprob(1, b"a", -0.5)])]),
 ]
 
 

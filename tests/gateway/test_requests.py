@@ -9,7 +9,7 @@ from control.states import Priority
 from gateway import protocol
 from gateway.callers import AGENT, PERSON, Caller
 from gateway.refusal import Refusal
-from gateway.requests import make_request, remote_of
+from gateway.requests import JSON_MAX_DEPTH, JSON_MAX_PARTS, make_request, remote_of
 from tests.support.gateway_world import make_config, make_model
 
 NOW = 50.0
@@ -55,12 +55,18 @@ def test_class_caller_and_deadline():
     ({"messages": [{"role": "user", "content": "x"}]}, "invalid_request", "messages and prompt"),
     ({"prompt": "x" * 2000}, "invalid_request", "2000 characters"),
     ({"hop": 2}, "loop_detected", "2 times"),
+    ({"prompt": ""}, "invalid_request", "must not be empty"),
+    ({"prompt": "", "suffix": ""}, "invalid_request", "must not be empty"),
 ])
 def test_refusals_name_field_and_limit(fields, code, word):
     with pytest.raises(Refusal) as refused:
         make(make_config("a", body_max_bytes=1024), **fields)
     assert refused.value.code == code and word in refused.value.message
     assert refused.value.code in protocol.ERRORS
+
+
+def test_nothing_before_a_suffix_is_a_prompt():
+    assert make(prompt="", suffix="x").prompt == ""
 
 
 def test_the_model_is_the_named_one_else_of_the_category_else_the_default():
@@ -122,3 +128,25 @@ def test_what_other_servers_are_told_is_unique_though_clients_count_alike():
     traces = {make_request(submit, client, ANN, make_config("a"), number=number, now=NOW, draw_seed=lambda: 99).trace
               for client in (b"c1234567", b"c7654321") for number in (1, 2)}
     assert len(traces) == 4 and "" not in traces
+
+
+def nested(value, levels):
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize("schema, word", [
+    (nested({}, JSON_MAX_DEPTH), "nested deeper"),
+    ({"a": b"bytes"}, "bytes, which is no JSON"),
+    ({"a": {b"x": 1}}, "bytes, which is no JSON"),
+    ({"a": float("nan")}, "float, which is no JSON"),
+    ({"enum": [0] * JSON_MAX_PARTS}, f"more than {JSON_MAX_PARTS} parts"),
+])
+def test_schemas_are_json_that_whoever_comes_later_can_write_and_walk_through(schema, word):
+    """A gateway or an engine that cannot write it again would end, and everybody's answers with it."""
+    for field, fields in (("schema", {"schema": schema}), ("tools", {"tools": [{"name": "f", "parameters": schema}]})):
+        with pytest.raises(Refusal, match=f"^invalid_request: {field}: .*{word}|^{field}: .*{word}") as refused:
+            make(**fields)
+        assert refused.value.code == "invalid_request"
+    make(schema=nested({"type": "string"}, 20), tools=[{"name": "f", "parameters": nested(1.5, 20)}])

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gateway.exchange import GatewayError
+from gateway.inbox import GatewayError
 from gateway.protocol import HANDED_ON, Done, Progress, Started, Timings, Tokens, Usage
 from gateway.task_schedule import PAUSES_ALL, Outcome, Piece, Schedule, may_ask_again
 

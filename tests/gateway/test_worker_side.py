@@ -2,7 +2,7 @@
 
 from control.states import Phase
 from gateway import protocol
-from tests.support.gateway_world import EPOCH, World
+from tests.support.gateway_world import BOOT, EPOCH, World, make_model
 from workers import protocol as jobs
 
 
@@ -173,3 +173,42 @@ def test_a_worker_that_owes_an_accept_gets_no_more_and_the_job_goes_back():
     attempts = sorted((j.job, j.attempt) for j in world.jobs_sent())
     first = world.jobs_sent()[0].job
     assert attempts == [(first, 1), (first, 2), (first + 1, 1)]
+
+
+def vectors_said(world, job, position, *vectors, end=False):
+    last = jobs.End("stop", 9, 0, 1.0, 0.0) if end else None
+    world.worker_says(b"w1", jobs.Step, position, [
+        jobs.Item(job.job, job.attempt, position, [], "", last, jobs.More(vectors=list(vectors)))])
+
+
+def test_vectors_are_handed_on_in_order_and_a_crash_after_the_first_is_told():
+    world = World(make_model("a", engine="mlx", embeddings="last"))
+    world.worker_up()
+    for request_id in ("r1", "r2"):
+        world.submit(request_id, prompt=None, inputs=["x", [1, 2], "y"])
+    first, second = world.jobs_sent()
+    assert first.inputs == ["x", [1, 2], "y"]
+    vectors_said(world, first, 0, b"aaaa", b"bbbb")
+    vectors_said(world, first, 2, b"cccc", end=True)
+    told = [event.vectors for event in world.events("r1") if isinstance(event, protocol.Vectors)]
+    assert told == [[b"aaaa", b"bbbb"], [b"cccc"]] and world.end_of("r1").usage.prompt_tokens == 9
+    vectors_said(world, second, 0, b"aaaa")
+    world.set_row("a", Phase.DOWN)
+    world.turn()
+    assert world.end_of("r2").code == "worker_crashed"
+
+
+def test_a_worker_of_another_version_gets_no_job_and_the_journal_names_it_once():
+    """It would pass over what it does not know of a job: an answer without its schema, say."""
+    world = World("a")
+    world.set_row("a", Phase.ALIVE)
+    hello = jobs.Hello(jobs.VERSION - 1, BOOT, EPOCH, "a", 1, 4242, Phase.READY, 8)
+    for _ in range(3):
+        world.d.worker_side.on_frame(b"old", jobs.encode(hello), world.now)
+        world.turn()
+    world.submit("q")
+    assert not world.jobs_sent() and not world.d.gates.by_slug
+    [facts] = [facts for event, facts in world.notes if event == "worker_of_another_version"]
+    assert (facts["model"], facts["speaks"], facts["needs"]) == ("a", jobs.VERSION - 1, jobs.VERSION)
+    world.worker_up("a", b"new", incarnation=2)
+    assert [job.job for job in world.jobs_sent()] and not world.ended("q")
