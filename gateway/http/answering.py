@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from gateway.client import Answer, GatewayError
 from gateway.http.call import Call
 from gateway.http.errors import rate_headers
+from gateway.http.heard import ANSWER_MAX_CHARS, Heard
 from gateway.http.streams import Face
-from gateway.protocol import Accepted, Done, Note, Progress, Result, Started, Timings, Tokens, decode_model
+from gateway.http.wrong_fields import problem_of
+from gateway.protocol import Accepted, Done, Note, Progress, Result, Started, Timings, Tokens, Vectors, decode_model
 
 WAIT_BEFORE_HEADERS_S = 10.0
 SIGN_EVERY_S = 10.0
-ANSWER_MAX_CHARS = 64 * 1024 * 1024  # of an answer that is collected as a whole
 
 
 def wall_clock() -> str:
@@ -28,26 +29,25 @@ def wall_clock() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-async def stream_answer(call: Call, face: Face, answer: Answer) -> None:
+async def stream_answer(call: Call, face: Face, answer: Answer, stream: "type[Stream] | None" = None) -> None:
     """Raises: GatewayError if the request failed before anything was sent."""
     try:
         async with call.watching(answer.leave):
-            await Stream(call, face, answer).run()
+            await (stream or Stream)(call, face, answer).run()
     finally:
         answer.leave()
 
 
-async def whole_answer(call: Call, face: Face, answer: Answer) -> None:
-    """Raises: GatewayError."""
-    parts, chars, told = [], 0, {}
+async def whole_answer(call: Call, face: Face, answer: Answer, heard: Heard | None = None) -> None:
+    """`heard`: what collects the answer, if it is more than one. Raises: GatewayError."""
+    heard, told = heard or Heard(), {}
     named = bool(call.model)
     try:
         async with call.watching(answer.leave):
             async for event in answer:
-                if isinstance(event, Tokens):
-                    parts.append(event.text)
-                    chars += len(event.text)
-                    if chars > ANSWER_MAX_CHARS:
+                if isinstance(event, Tokens | Vectors):
+                    heard.add(event)
+                    if heard.chars > ANSWER_MAX_CHARS:
                         raise GatewayError("internal", f"the answer has more than {ANSWER_MAX_CHARS} characters; "
                                            "ask for it as a stream")
                 elif isinstance(event, Accepted):
@@ -59,7 +59,7 @@ async def whole_answer(call: Call, face: Face, answer: Answer) -> None:
                     on_started(call, face, event, told, named=named)
                 elif isinstance(event, Done):
                     check_end(event)
-                    await call.reply(face.whole("".join(parts), event, wall_clock()),
+                    await call.reply(face.whole(heard, event, wall_clock()),
                                      headers=told | headers_of(event))
                 elif isinstance(event, Result):
                     headers = {"x-warden-model": loaded_model(face, event)}
@@ -90,7 +90,8 @@ class Stream:
             if not self.call.started:
                 raise
             self.call.failed(error.status, error.code)
-            await self.call.body(self.face.error(error.code, error.message), more=False)
+            found = problem_of(error.code, error.message, self.call.names)
+            await self.call.body(self.face.error(found.code, found.message, found.param), more=False)
 
     async def turn(self) -> None:
         """Wait for an event or for the time of a sign of life; send that and all that is there by then."""
@@ -114,13 +115,15 @@ class Stream:
                 return self.face.waiting(self.progress, wall_clock())
             case Tokens():
                 self.progress = None
-                self._sign_at = self._loop.time() + SIGN_EVERY_S
                 if not (self.call.started or self._begun):
                     waited_ms = (self._loop.time() - self.call.began_at) * 1000
                     known = self.headers.get("server-timing")
                     self.headers["server-timing"] = f"{known + ', ' if known else ''}ttft;dur={waited_ms:.1f}"
                 self._begun = True
-                return self.face.tokens(event.text, wall_clock()) if event.text else b""
+                shown = self.face.tokens(event, wall_clock())
+                if shown:  # a call that is still being written shows nothing, for however long
+                    self._sign_at = self._loop.time() + SIGN_EVERY_S
+                return shown
             case Accepted():
                 self.call.model = face_model(self.face, event.model)
                 self.told = self.call.told = caller_headers(event)

@@ -9,11 +9,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.http import chat_api, ollama_api, ollama_models, openai_api, ops_api
+from gateway.http import (
+    anthropic_api,
+    anthropic_count,
+    anthropic_models,
+    chat_api,
+    embed_api,
+    ollama_api,
+    ollama_library,
+    ollama_models,
+    openai_chat,
+    openai_completions,
+    openai_models,
+    ops_api,
+    responses_api,
+)
 from gateway.http.call import Call, Endpoint, Handler, Services
-from gateway.http.errors import Problem, dialect_of, error_body, error_headers
+from gateway.http.errors import ANTHROPIC_VERSION, Problem, dialect_of, error_body, error_headers, status_of
 from gateway.http.guard import Guard
-from gateway.protocol import ERRORS
+from gateway.http.openapi import served
 
 
 def absent(what: str) -> Handler:
@@ -21,7 +35,16 @@ def absent(what: str) -> Handler:
     async def refuse(call: Call) -> None:
         raise Problem("not_offered", f"{call.scope['path'][:200]}: {what} not offered in this version")
 
+    refuse.offered = False  # for `openapi`
     return refuse
+
+
+def by_dialect(openai: Handler, *, anthropic: Handler) -> Handler:
+    """For a path that both have: Anthropic's clients send the version of their API."""
+    async def answer_in_it(call: Call) -> None:
+        await (anthropic if call.dialect == "anthropic" else openai)(call)
+
+    return answer_in_it
 
 
 ROUTES: dict[str, dict[str, Handler]] = {
@@ -41,23 +64,30 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/api/show": {"POST": ollama_models.show},
     "/api/generate": {"POST": ollama_api.generate},
     "/api/chat": {"POST": ollama_api.chat},
-    "/v1/models": {"GET": openai_api.models},
-    "/v1/models/{name:path}": {"GET": openai_api.model},
-    "/v1/chat/completions": {"POST": openai_api.chat_completions},
+    "/v1/models": {"GET": by_dialect(openai_models.models, anthropic=anthropic_models.models)},
+    "/v1/models/{name:path}": {"GET": by_dialect(openai_models.model, anthropic=anthropic_models.model)},
+    "/v1/chat/completions": {"POST": openai_chat.chat_completions},
     "/api/create": {"POST": absent("making models is")},
     "/api/push": {"POST": absent("pushing models is")},
-    "/api/pull": {"POST": absent("pulling models is")},
-    "/api/copy": {"POST": absent("copying models is")},
-    "/api/delete": {"DELETE": absent("deleting models is")},
-    "/api/embed": {"POST": absent("embedding is")},
-    "/api/embeddings": {"POST": absent("embedding is")},
+    "/api/pull": {"POST": ollama_library.pull},
+    "/api/copy": {"POST": ollama_library.copy},
+    "/api/delete": {"DELETE": ollama_library.delete},
+    "/api/embed": {"POST": embed_api.embed},
+    "/api/embeddings": {"POST": embed_api.old_embeddings},
     "/api/blobs/{digest}": dict.fromkeys(("GET", "POST"), absent("a blob store is")),  # HEAD comes as GET
-    "/v1/completions": {"POST": absent("completion without a chat is")},
-    "/v1/embeddings": {"POST": absent("embedding is")},
-    "/v1/responses": {"POST": absent("the responses API is")},
-    "/v1/messages": {"POST": absent("Anthropic's API is")},
-    "/v1/messages/count_tokens": {"POST": absent("Anthropic's API is")},
+    "/v1/completions": {"POST": openai_completions.completions},
+    "/v1/embeddings": {"POST": embed_api.openai_embeddings},
+    "/v1/responses": {"POST": responses_api.responses},
+    "/v1/responses/input_tokens": {"POST": responses_api.input_tokens},
+    "/v1/responses/compact": {"POST": responses_api.absent},
+    "/v1/responses/{id}": dict.fromkeys(("GET", "DELETE"), responses_api.absent),
+    "/v1/responses/{id}/cancel": {"POST": responses_api.absent},
+    "/v1/responses/{id}/input_items": {"GET": responses_api.absent},
+    "/v1/messages": {"POST": anthropic_api.messages},
+    "/v1/messages/count_tokens": {"POST": anthropic_count.count_tokens},
+    "/v1/messages/batches": dict.fromkeys(("GET", "POST"), absent("a batch of messages is")),
 }
+ROUTES["/openapi.json"] = {"GET": served(ROUTES)}
 
 
 def make_app(services: Services) -> Guard:
@@ -81,15 +111,16 @@ def make_app(services: Services) -> Guard:
 
 
 async def on_no_route(request: Request, _: HTTPException) -> JSONResponse:
-    path = request.url.path
-    return answer(path, "not_found", f"there is nothing at {path[:200]}")
+    return answer(request, "not_found", f"there is nothing at {request.url.path[:200]}")
 
 
 async def on_bug(request: Request, _: Exception) -> JSONResponse:
     """An exception nobody expected: the server writes it to the journal, the caller gets no more than its id."""
-    return answer(request.url.path, "internal", f"internal error; the journal of http names it beside request "
+    return answer(request, "internal", f"internal error; the journal of http names it beside request "
                   f"{request.scope.get('request_id', '')}")
 
 
-def answer(path: str, code: str, message: str) -> JSONResponse:
-    return JSONResponse(error_body(dialect_of(path), code, message), ERRORS[code].status, error_headers(code))
+def answer(request: Request, code: str, message: str) -> JSONResponse:
+    dialect = dialect_of(request.url.path, versioned=ANTHROPIC_VERSION in request.headers)
+    body = error_body(dialect, code, message, request_id=request.scope.get("request_id", ""))
+    return JSONResponse(body, status_of(dialect, code), error_headers(code))

@@ -14,7 +14,7 @@ answers, lists of models, loads. Pages, /status and the operations endpoints do 
 and browsers that ask have no key. Whoever is on this machine reads all that they say. Anybody else reads:
     /health, /queue/stats    status, service and version
     /status                  the same, and which backends are healthy, without the reasons
-    /livez, /readyz, /chat   everything: alive or not, ready or not and why, the page
+    /livez, /readyz, /chat, /openapi.json   everything: alive or not, ready or not and why, the page, what is served
 It goes by the address alone, because only the gateway could check a key, and they must not wait for it. So a proxy on
 this machine shows everything to whom it lets in.
 A request without a key is refused here as well as by the gateway, so that neither alone can let it in.

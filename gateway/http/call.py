@@ -10,7 +10,6 @@ The journal gets one line for each request that failed for want of us (500 and m
 """
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,19 +20,27 @@ from starlette.types import Message, Receive, Scope, Send
 
 from control.config import Config
 from gateway.client import GatewayClient, GatewayError
-from gateway.http.errors import Elsewhere, Problem, error_body, error_headers, rate_headers
+from gateway.http.errors import (
+    ANTHROPIC_VERSION,
+    Elsewhere,
+    Problem,
+    dialect_of,
+    error_body,
+    error_headers,
+    rate_headers,
+    status_of,
+)
 from gateway.http.table_reader import TableReader
+from gateway.http.wrong_fields import decode, invalid, problem_of
 from gateway.protocol import ERRORS, PRIORITIES
 
 BODY_IDLE_S = 10.0
 BODY_WITHIN_S = 120.0
 SEND_WITHIN_S = 30.0
-BLANK_MAX_BYTES = 16  # a longer field cannot be an empty one with a few blanks in it
 ABORT = "warden.abort"  # scope extension of `connection`: end the connection without sending what waits
 JSON = "application/json"
 LEFT = (499, "caller_left")  # as nginx logs it; nobody is sent this
 STOPPING = ("gateway_unavailable", "the server is stopping; ask again", 1.0)  # code, message, retry_after_s
-FIRST_FIELD = re.compile(r"\.?([^.\[]*)(.*)", re.DOTALL)
 T = TypeVar("T")
 
 
@@ -57,9 +64,9 @@ class CallerGone(Exception):
 class Call:
     def __init__(self, services: Services, dialect: str, scope: Scope, receive: Receive, send: Send) -> None:
         self.services = services
-        self.dialect = dialect
         self.scope = scope
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.dialect = dialect_of(scope["path"], versioned=True) if ANTHROPIC_VERSION in self.headers else dialect
         self.request_id: str = scope["request_id"]
         self.began_at = time.monotonic()
         self.started = False
@@ -68,6 +75,7 @@ class Call:
         self.failure: tuple[int, str] | None = None  # status, code
         self.told: dict[str, str] = {}  # headers for an error: how far the request came
         self.elsewhere = Elsewhere()
+        self.names: Mapping[str, str] = {}  # our names of fields, for errors found further on -> the caller's
         self._receive = receive
         self._send = send
 
@@ -98,11 +106,17 @@ class Call:
         if media_type != JSON:
             raise Problem("not_json", f"Content-Type is {media_type[:80]!r}; send JSON with the header "
                           "`Content-Type: application/json` (curl: -H 'Content-Type: application/json')")
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            raise Problem("not_json", f"Content-Encoding: {encoding[:80]!r} is not read here; send the body as it is",
+                          "Content-Encoding")
         body = await self._read_body()
+        if not body or body.isspace():
+            raise Problem("invalid_request", "the body is empty; send a JSON object")
         try:
-            return msgspec.json.decode(body, type=kind)
+            return decode(body, kind)
         except msgspec.ValidationError as problem:
-            raise invalid(problem) from None
+            raise invalid(problem, kind=kind) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise Problem("invalid_request", f"the body is not valid JSON: {problem}") from None
 
@@ -182,9 +196,9 @@ class Call:
                    status: int = 0, headers: Mapping[str, str] = {}) -> None:
         """The error in the caller's dialect. A code that is not in the list came from a newer gateway."""
         code = code if code in ERRORS else "internal"
-        status = status or ERRORS[code].status
+        status = status_of(self.dialect, code, status)
         self.failed(status, code)
-        await self.reply_json(error_body(self.dialect, code, message, param), status=status,
+        await self.reply_json(error_body(self.dialect, code, message, param, self.request_id), status=status,
                               headers={**error_headers(code, retry_after_s, once=self.elsewhere.forbids(code)),
                                        **headers})
 
@@ -224,7 +238,7 @@ class Endpoint:
         except Problem as problem:
             await call.fail(problem.code, problem.message, problem.param, headers=problem.headers)
         except GatewayError as error:
-            found = invalid(error.message) if error.code == "invalid_request" else Problem(error.code, error.message)
+            found = problem_of(error.code, error.message, call.names)
             await call.fail(found.code, found.message, found.param, retry_after_s=error.retry_after_s,
                             status=error.status,
                             headers=rate_headers(error.rate) | call.told)
@@ -253,24 +267,3 @@ class Endpoint:
         abort = call.scope.get("extensions", {}).get(ABORT)
         if abort is not None:
             abort()
-
-
-def invalid(problem: msgspec.ValidationError | str, under: str = "", names: Mapping[str, str] = {}) -> Problem:
-    """What msgspec found, as the caller knows it: below the field `under`, with `names` from our names to theirs."""
-    what, _, where = str(problem).partition(" - at `$")
-    first, rest = FIRST_FIELD.fullmatch(where.rstrip("`")).groups()
-    field = f"{under}{names.get(first, first)}{rest}".rstrip(".")
-    if not field and what.startswith("Expected `object`"):
-        what = f"body: expected an object{what.removeprefix('Expected `object`')}"
-    return Problem("invalid_request", f"{field}: {what}" if field else what, field or None)
-
-
-def is_given(raw: msgspec.Raw) -> bool:
-    """Is there anything in this field? Clients send `""`, `null`, `[]` and `{}` for "no"."""
-    if len(raw) > BLANK_MAX_BYTES:
-        return True
-    return b"".join(bytes(raw).split()) not in (b"", b"null", b"[]", b"{}", b'""', b"false")
-
-
-def not_offered(field: str, what: str) -> Problem:
-    return Problem("not_offered", f"{field}: {what} not offered in this version; a later one will", field)

@@ -20,6 +20,7 @@ from gateway.http.asking import how_asked, may_see_all, who_asks
 from gateway.http.call import Call
 from gateway.http.chat_face import ChatFace
 from gateway.http.errors import Problem
+from gateway.http.fields import Asks
 from gateway.http.health import SERVICE, relay_states, why_not_ready
 
 Name = Annotated[str, msgspec.Meta(max_length=256)]
@@ -98,3 +99,14 @@ async def models(call: Call) -> None:
         found.insert(0, {"name": "victoria", "backend": "victoria", "state": states["victoria"]["state"],
                          "available": states["victoria"]["healthy"]})
     await call.reply_json({"models": found})
+
+
+SAYS = {"content": "hi"}
+ASKS = (
+    Asks("chat", "/chat/stream", ChatAsked, SAYS, parts={"chat_history[]": Said},
+         notes={"use_victoria": "absent: true", "mode": "a category, which chooses a model where none is named",
+                "session_id": "told to Victoria, and told again", "max_steps": "of an agent",
+                "chat_history": "for models, which keep nothing"},
+         examples={"chat_history": [{"role": "user", "content": "hi"}]}),
+    Asks("chat", "/chat/send", ChatAsked, SAYS, same_as="/chat/stream"),
+)

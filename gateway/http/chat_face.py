@@ -7,8 +7,9 @@ what an agent does meanwhile, why the request waits, or that another backend ans
 answer; `end` says how it ended, `error` why it did not. After `end` or `error` nothing comes. Pure.
 """
 
+from gateway.http.heard import Heard
 from gateway.http.streams import Face, encode, sse
-from gateway.protocol import Done, Note, Progress, Started, backend_of
+from gateway.protocol import Done, Note, Progress, Started, Tokens, backend_of
 
 
 class ChatFace(Face):
@@ -29,8 +30,9 @@ class ChatFace(Face):
         return self._event("progress", f"{backend} answers", backend=backend, model=event.model, route=event.route,
                            reason=event.reason)
 
-    def tokens(self, text: str, at: str) -> bytes:
-        return self._start() + self._event("chunk", text)
+    def tokens(self, event: Tokens, at: str) -> bytes:
+        thought = self._event("progress", event.thinking) if event.thinking else b""
+        return self._start() + thought + (self._event("chunk", event.text) if event.text else b"")
 
     def note(self, note: Note) -> bytes:
         return self._start() if note.kind == "start" else self._start() + self._event(note.kind, note.text)
@@ -46,11 +48,11 @@ class ChatFace(Face):
             "end", "", finish_reason=done.finish_reason, backend=backend_of(done.route), model=done.model,
             session_id=self.session_id, route=done.route, reason=done.reason)
 
-    def error(self, code: str, message: str) -> bytes:
+    def error(self, code: str, message: str, param: str | None = None) -> bytes:
         return self._start() + self._event("error", message, code=code)
 
-    def whole(self, text: str, done: Done, at: str) -> bytes:
-        return encode({"status": "ok", "content": text, "response": text, "session_id": self.session_id,
+    def whole(self, heard: Heard, done: Done, at: str) -> bytes:
+        return encode({"status": "ok", "content": heard.text, "response": heard.text, "session_id": self.session_id,
                        "backend": backend_of(done.route), "model": done.model, "route": done.route,
                        "reason": done.reason, "finish_reason": done.finish_reason})
 

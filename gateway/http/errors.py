@@ -1,7 +1,8 @@
 """How each error of the closed list looks to a caller: status, headers and body in the shape of the dialect asked.
 
 The list itself is `gateway.protocol.ERRORS`. A dialect is "ollama" (also for operations endpoints and pages, since
-{"error": "..."} is the plainest shape there is), "openai" or "anthropic".
+{"error": "..."} is the plainest shape there is), "openai" or "anthropic". Anthropic's clients know no 503: what is busy
+or short of something is 529 there. They tell a prompt that is too long by how its message begins.
 Retry-After is given when the caller may come again and we know when: whole seconds, 1..RETRY_AFTER_MAX_S, because
 client libraries refuse to wait longer. A model that cannot be had until somebody acts has none, and says so. So has
 what another server may have done already (`Elsewhere`): SDKs ask again by themselves unless told not to. Pure.
@@ -16,8 +17,11 @@ from gateway.protocol import ERRORS, HANDED_ON, Progress, RateInfo, Started
 RETRY_AFTER_MAX_S = 120
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 408: "timeout_error",
                 429: "rate_limit_error"}
-ANTHROPIC_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-                   413: "request_too_large", 429: "rate_limit_error"}
+ANTHROPIC_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 408: "timeout_error",
+                   413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error"}
+ANTHROPIC_VERSION = "anthropic-version"  # the header by which its clients are known where a path is not theirs alone
+UNAVAILABLE, OVERLOADED = 503, 529
+TOO_LONG = "prompt is too long"
 BUSY = "server busy, please try again"
 BUSY_CODES = ("queue_full", "displaced", "queue_deadline")  # too many callers, and nothing else, is "busy"
 
@@ -33,20 +37,29 @@ class Problem(Exception):
         self.headers = headers
 
 
-def dialect_of(path: str) -> str:
-    """Which shape a caller of this path expects."""
+def dialect_of(path: str, *, versioned: bool = False) -> str:
+    """Which shape a caller of this path expects. `versioned`: it sent ANTHROPIC_VERSION."""
     if path.startswith("/v1/"):
-        return "anthropic" if f"{path}/".startswith("/v1/messages/") else "openai"
+        return "anthropic" if versioned or f"{path}/".startswith("/v1/messages/") else "openai"
     return "ollama"
 
 
-def error_body(dialect: str, code: str, message: str, param: str | None = None) -> dict[str, object]:
+def status_of(dialect: str, code: str, status: int = 0) -> int:
+    """`status`: the gateway's, 0 if it said none."""
+    status = status or ERRORS[code].status
+    return OVERLOADED if dialect == "anthropic" and status == UNAVAILABLE else status
+
+
+def error_body(dialect: str, code: str, message: str, param: str | None = None,
+               request_id: str = "") -> dict[str, object]:
     """The dialect's error object."""
     if dialect == "openai":
         param = "model" if code == "model_not_found" and param is None else param
         return {"error": {"message": message, "type": openai_type(code), "param": param, "code": code}}
     if dialect == "anthropic":
-        return {"type": "error", "error": {"type": anthropic_type(code), "message": message}}
+        message = f"{TOO_LONG}: {message}" if code == "context_length_exceeded" else message
+        error = {"type": anthropic_type(code), "message": message, "details": {"error_code": code}}
+        return {"type": "error", "error": error, "request_id": request_id or None}
     if code in BUSY_CODES and not message.startswith(BUSY):
         message = f"{BUSY}: {message}"
     return {"error": message}

@@ -4,6 +4,11 @@ Clients expect things of a blob store that we do not have, and get the nearest t
 digest is 64 hex characters, the SHA-256 of the model's name and directory (it tells models apart, and changes when
 the configuration points elsewhere; it is no hash of the weights); what stays for ever expires in the far future. All
 of a model is in memory that the GPU reaches, so both its sizes are the same: its share of the budget.
+
+Every name by which a model can be asked is in the list, further names too: clients look there before they ask.
+
+`version` is the version of Ollama whose API this is, and not ours: editors refuse to speak with an Ollama that is older
+than what they need of it (VS Code wants 0.6.4, others 0.14.2). Ours stands beside it.
 """
 
 import hashlib
@@ -18,8 +23,11 @@ from gateway import VERSION, protocol
 from gateway.http.asking import who_asks
 from gateway.http.call import Call
 from gateway.http.errors import Problem
+from gateway.http.fields import Asks
 from gateway.http.model_files import ModelFiles, read_model_files
+from gateway.http.ollama_show import shown
 
+OLLAMA_VERSION = "0.14.2"
 LOADING = "loading"
 LOADED = (LOADING, "ready", "draining")
 UNKNOWN_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which Ollama's clients know
@@ -27,8 +35,18 @@ NEVER, NEVER_AT_S = "2318-01-01T00:00:00Z", 10_981_785_600.0
 
 
 class ShowRequest(msgspec.Struct):
-    model: str = ""
-    name: str = ""
+    model: str | None = None
+    name: str | None = None
+    verbose: bool | None = None
+    system: str | None = None
+    template: str | None = None
+    options: msgspec.Raw = msgspec.Raw()
+
+
+NOT_STORED = "the request shows a model, it does not change it"
+ASKS = (Asks("ollama", "/api/show", ShowRequest, {"model": "tiny"},
+             notes={"name": "older clients say so", "verbose": "the tensors too"},
+             ignored=dict.fromkeys(("system", "template", "options"), NOT_STORED), examples={"options": {}}),)
 
 
 def tagged(name: str) -> str:
@@ -43,7 +61,16 @@ def digest(info: protocol.ModelInfo) -> str:
 def details(info: protocol.ModelInfo, files: ModelFiles) -> dict[str, object]:
     family = files.family or info.engine
     return {"parent_model": "", "format": "safetensors" if info.path else info.engine, "family": family,
-            "families": [family], "parameter_size": "", "quantization_level": files.quantization}
+            "families": [family], "parameter_size": human(files.parameters),
+            "quantization_level": files.quantization}
+
+
+def human(parameters: int) -> str:
+    """As 1.5B, 361.82M or 12K; "" if it is not known."""
+    for scale, letter, digits in ((10**9, "B", 1), (10**6, "M", 2), (1000, "K", 0)):
+        if parameters >= scale:
+            return f"{parameters / scale:.{digits}f}{letter}"
+    return str(parameters or "")
 
 
 def context_length(info: protocol.ModelInfo, files: ModelFiles, config: Config) -> int:
@@ -57,12 +84,14 @@ def time_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z") if seconds else UNKNOWN_TIME
 
 
-def listed(info: protocol.ModelInfo, config: Config) -> dict[str, object]:
+def listed(info: protocol.ModelInfo, config: Config) -> list[dict[str, object]]:
+    """Under each of its names."""
     files = read_model_files(info.path)
     tokens = context_length(info, files, config)
-    return {"name": tagged(info.name), "model": tagged(info.name), "modified_at": time_text(files.modified_s),
-            "size": files.size_bytes, "digest": digest(info), "details": details(info, files)} | (
-                {"context_length": tokens} if tokens else {})
+    facts = {"modified_at": time_text(files.modified_s), "size": files.size_bytes, "digest": digest(info),
+             "details": details(info, files)} | ({"context_length": tokens} if tokens else {})
+    names = dict.fromkeys(map(tagged, (info.name, *info.aliases)))
+    return [{"name": name, "model": name, **facts} for name in names]
 
 
 def running(info: protocol.ModelInfo, config: Config, wall_s: float) -> dict[str, object]:
@@ -85,12 +114,12 @@ def expires_at(info: protocol.ModelInfo, config: Config, wall_s: float) -> str:
 
 
 async def version(call: Call) -> None:
-    await call.reply_json({"version": VERSION})
+    await call.reply_json({"version": OLLAMA_VERSION, "warden": VERSION})
 
 
 async def tags(call: Call) -> None:
     models = await call.services.client.list_models(**who_asks(call))
-    await call.reply_json({"models": [listed(info, call.services.config) for info in models]})
+    await call.reply_json({"models": [each for info in models for each in listed(info, call.services.config)]})
 
 
 async def ps(call: Call) -> None:
@@ -106,14 +135,9 @@ async def show(call: Call) -> None:
         raise Problem("invalid_request", "model: is required", "model")
     info = await call.services.client.show(asked.model or asked.name, **who_asks(call))
     files = read_model_files(info.path)
-    family = files.family or info.engine
-    tokens = context_length(info, files, call.services.config)
+    config = call.services.config
     await call.reply_json({
-        "modelfile": f"FROM {info.path or info.name}\n",
-        "parameters": "",
-        "template": "",
+        **shown(info, files, config, context_length(info, files, config), verbose=bool(asked.verbose)),
         "details": details(info, files),
-        "model_info": {"general.architecture": family} | ({f"{family}.context_length": tokens} if tokens else {}),
-        "capabilities": ["completion"],
         "modified_at": time_text(files.modified_s),
     })

@@ -49,7 +49,7 @@ def test_who_waits_long_gets_comments_in_sse(stack, gateway, quick):
     gateway.on[Submit] = waits
     with RawHttp(stack.port) as raw:
         raw.post(COMPLETIONS, ASKED)
-        head = raw.read_until(b": queued position=3 reason=loading estimate_s=12\n\n")
+        head = raw.read_until(b": queued position=3 reason=loading estimate_s=12 load_progress=0.5\n\n")
         assert b"text/event-stream" in head
         submit = gateway.wait_for(Submit)
         gateway.say(submit.id, error(submit.id, "queue_deadline", "300 s are over"))
@@ -105,7 +105,7 @@ def test_a_caller_that_leaves_is_cancelled(stack, gateway, path, asked, when):
 
 def test_a_caller_that_does_not_read_is_cut_and_only_that_one(stack, gateway, http, monkeypatch):
     monkeypatch.setattr("gateway.http.call.SEND_WITHIN_S", 0.1)
-    monkeypatch.setattr("gateway.exchange.UNREAD_MAX_CHARS", 10**9)  # or that limit may be found first
+    monkeypatch.setattr("gateway.inbox.UNREAD_MAX_CHARS", 10**9)  # or that limit may be found first
     flood = "x" * 100_000
     gateway.on[Submit] = lambda s: (
         [accepted(s.id, 1), *(tokens(s.id, n, flood) for n in range(8))] if s.model == "flood" else gateway.answer(s))

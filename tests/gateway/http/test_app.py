@@ -34,9 +34,8 @@ def test_wrong_methods_are_405_and_name_the_right_one(http, path, method):
     assert "use " in response.text
 
 
-NOT_OFFERED = [("POST", f"/api/{name}") for name in ("create", "push", "pull", "copy", "embed", "embeddings")] + [
-    ("DELETE", "/api/delete"), ("POST", "/api/blobs/sha256:ab"), ("HEAD", "/api/blobs/sha256:ab"),
-    *(("POST", f"/v1/{name}") for name in ("completions", "embeddings", "responses"))]
+NOT_OFFERED = [("POST", "/api/create"), ("POST", "/api/push"), ("POST", "/api/blobs/sha256:ab"),
+               ("HEAD", "/api/blobs/sha256:ab"), ("GET", "/v1/responses/resp_1"), ("POST", "/v1/messages/batches")]
 
 
 @pytest.mark.parametrize(("method", "path"), NOT_OFFERED)
@@ -46,16 +45,16 @@ def test_what_a_dialect_has_and_we_have_not_is_501_and_never_404(http, gateway, 
     if method != "HEAD":
         error = response.json()["error"]
         assert path in (error["message"] if path.startswith("/v1/") else error)
-        assert path.startswith("/api/") or (error["code"], error["param"]) == ("not_offered", None)
     assert http.get("/livez").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
-def test_anthropics_api_is_not_offered_in_its_own_shape(http, path):
-    response = http.post(path, json={})
-    assert response.status_code == 501
-    assert response.json() == {"type": "error", "error": {
-        "type": "api_error", "message": f"{path}: Anthropic's API is not offered in this version"}}
+@pytest.mark.parametrize(("method", "path", "status"), [
+    ("GET", "/v1/nothing", 404), ("PUT", "/v1/messages", 405), ("DELETE", "/v1/models", 405),
+    ("POST", "/v1/messages", 415)])
+def test_who_sends_the_version_of_anthropics_api_gets_its_errors(http, method, path, status):
+    response = http.request(method, path, headers={"anthropic-version": "2023-06-01"})
+    assert response.status_code == status and response.json()["type"] == "error"
+    assert response.json()["request_id"] == response.headers["request-id"] == response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("path", [path for path, methods in ROUTES.items() if "GET" in methods])

@@ -10,6 +10,7 @@ from gateway.http.errors import (
     error_headers,
     openai_type,
     rate_headers,
+    status_of,
 )
 from gateway.protocol import ERRORS, RateInfo, Started
 
@@ -24,9 +25,23 @@ def test_each_code_has_each_dialects_shape(code):
     openai = error_body("openai", code, "what happened", "field")["error"]
     assert openai == {"message": "what happened", "type": openai_type(code), "param": "field", "code": code}
     assert openai["type"] == "server_error" if entry.status >= 500 else openai["type"].endswith("_error")
-    anthropic = error_body("anthropic", code, "what happened", "field")
-    assert anthropic == {"type": "error", "error": {"type": anthropic_type(code), "message": "what happened"}}
-    assert (anthropic_type(code) == "api_error") == (entry.status >= 500)
+    anthropic = error_body("anthropic", code, "what happened", "field", "r1")
+    assert anthropic["error"].pop("message").endswith("what happened")
+    assert anthropic == {"type": "error", "request_id": "r1", "error": {
+        "type": anthropic_type(code), "details": {"error_code": code}}}
+    assert (anthropic_type(code) in ("api_error", "overloaded_error", "timeout_error")) == (
+        entry.status >= 500 or entry.status == 408)
+    assert status_of("anthropic", code) == (529 if entry.status == 503 else entry.status)
+    assert status_of("openai", code) == status_of("ollama", code) == entry.status
+
+
+def test_what_the_gateway_says_of_the_status_counts():
+    assert (status_of("openai", "internal", 503), status_of("anthropic", "internal", 503)) == (503, 529)
+
+
+def test_a_prompt_that_is_too_long_is_known_by_its_message_to_anthropics_clients():
+    found = error_body("anthropic", "context_length_exceeded", "9 tokens; the context holds 8")
+    assert found["error"]["message"] == "prompt is too long: 9 tokens; the context holds 8"
 
 
 def test_an_unknown_model_is_the_fault_of_the_field_model():
@@ -73,7 +88,8 @@ def test_the_busy_text_is_not_doubled():
     ("unauthorized", "authentication_error", "authentication_error"),
     ("model_reserved", "permission_error", "permission_error"),
     ("model_not_allowed", "permission_error", "permission_error"),
-    ("rate_limited", "rate_limit_error", "rate_limit_error"), ("loop_detected", "server_error", "api_error")])
+    ("rate_limited", "rate_limit_error", "rate_limit_error"), ("loop_detected", "server_error", "api_error"),
+    ("queue_full", "server_error", "overloaded_error"), ("upstream_timeout", "server_error", "timeout_error")])
 def test_types_that_sdks_make_exceptions_of(code, openai, anthropic):
     assert (openai_type(code), anthropic_type(code)) == (openai, anthropic)
 
@@ -96,3 +112,4 @@ def test_a_circle_is_not_to_be_tried_again():
                                                ("/api/chat", "ollama"), ("/health", "ollama"), ("/", "ollama")])
 def test_the_dialect_is_known_by_the_path(path, dialect):
     assert dialect_of(path) == dialect
+    assert dialect_of(path, versioned=True) == (dialect if dialect == "ollama" else "anthropic")

@@ -8,6 +8,7 @@ import pytest
 from gateway.http.app import ROUTES
 from gateway.http.errors import Problem
 from gateway.http.guard import check_host, check_origin, name_in
+from gateway.http.origins import compile_origins
 from gateway.protocol import Submit
 from tests.support.http_stack import TOML, HttpStack
 from tests.support.lan import lan_address
@@ -46,6 +47,16 @@ def test_origins(origin, outcome):
         assert check_origin(origin, "localhost:11435", {"chat.example"}) is outcome
 
 
+def test_origins_that_are_configured_as_patterns():
+    patterns = compile_origins(["app://*", "http://localhost:*"])
+    assert check_origin("app://obsidian.md", "localhost:11435", (), patterns)
+    assert check_origin("http://localhost:3000", "localhost:11435", (), patterns)
+    assert check_origin("http://localhost:11435", "localhost:11435", (), patterns) is False
+    for origin in ("http://evil.example", "null", "https://localhost:3000"):
+        with pytest.raises(Problem, match="allowed_origins"):
+            check_origin(origin, "localhost:11435", (), patterns)
+
+
 @pytest.mark.parametrize("path", [*ROUTES, "/nothing", "/v1/nothing"])
 def test_every_route_refuses_a_foreign_host_and_a_foreign_page(http, gateway, path):
     for headers in ({"host": "evil.example"}, {"origin": "http://evil.example"}):
@@ -57,7 +68,8 @@ def test_every_route_refuses_a_foreign_host_and_a_foreign_page(http, gateway, pa
     assert not gateway.all(Submit)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]:11435", "chat.example", "Chat.Example:443"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]:11435", "chat.example", "Chat.Example:443",
+                                  "host.docker.internal:11435", "host.containers.internal"])
 def test_own_and_configured_names_are_served(http, host):
     assert http.get("/livez", headers={"host": host}).status_code == 200
 
@@ -71,10 +83,35 @@ def test_a_configured_page_may_ask_and_read(http):
     origin = {"origin": "https://chat.example"}
     asked = http.options("/api/chat", headers=origin | {"access-control-request-method": "POST"})
     assert asked.status_code == 204 and "content-type" in asked.headers["access-control-allow-headers"]
+    allowed = asked.headers["access-control-allow-headers"].split(", ")
+    assert {"x-api-key", "anthropic-version", "anthropic-dangerous-direct-browser-access", "x-stainless-lang"} <= {
+        *allowed}  # what SDKs in a browser send
+    assert "DELETE" in asked.headers["access-control-allow-methods"]  # /api/delete
     response = http.post("/api/chat", headers=origin, json={"messages": [{"role": "user", "content": "hi"}]})
     assert response.status_code == 200
     assert response.headers["access-control-allow-origin"] == "https://chat.example"
     assert "*" not in str(response.headers)
+
+
+@pytest.mark.parametrize(("origin", "status"), [
+    ("app://obsidian.md", 200), ("chrome-extension://abcdefgh", 200), ("vscode-webview://evil.example", 403)])
+def test_a_configured_app_may_ask_and_read(http, origin, status):
+    headers = {"origin": origin}
+    asked = http.options("/api/chat", headers=headers | {"access-control-request-method": "POST"})
+    response = http.get("/api/version", headers=headers)
+    assert (asked.status_code, response.status_code) == ((204, 200) if status == 200 else (403, 403))
+    assert response.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+
+
+def test_the_page_of_a_container_is_another_site(http):
+    assert http.get("/livez", headers={"origin": "http://host.docker.internal:3000"}).status_code == 403
+
+
+def test_a_refusal_has_anthropics_shape_where_its_clients_ask(http):
+    for path, version in (("/v1/messages", {}), ("/v1/models", {"anthropic-version": "2023-06-01"})):
+        response = http.get(path, headers={"host": "evil.example", **version})
+        assert response.status_code == 403 and response.json()["error"]["type"] == "permission_error"
+        assert response.json()["request_id"] == response.headers["request-id"]
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-1:2.3_X", True), ("x" * 65, False), ("a b", False), ("", False),

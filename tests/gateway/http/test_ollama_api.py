@@ -1,12 +1,15 @@
 """The Ollama dialect over a real socket: shapes, streams, options, what is refused and how."""
 
 import json
+import threading
 
 import pytest
 
 from gateway import protocol
 from gateway.protocol import LoadModel, Message, Submit, Unload
 from tests.support.fake_gateway import TIMINGS, accepted, done, error, tokens
+from tests.support.raw_http import RawHttp
+from tests.support.supervisor_home import wait_until
 
 TIMES = {"total_duration": 10_500_000, "load_duration": 2_000_000, "prompt_eval_count": 5,
          "prompt_eval_duration": 3_000_000, "eval_count": 3, "eval_duration": 4_000_000}
@@ -53,88 +56,69 @@ def test_generate_streamed_and_whole(http):
 
 
 def test_generate_applies_the_template_unless_raw(http, gateway):
-    http.post("/api/generate", json={"prompt": "hi", "system": "be short"})
-    http.post("/api/generate", json={"prompt": "hi", "system": "be short", "raw": True})
-    templated, raw = gateway.all(Submit)
+    http.post("/api/generate", json={"prompt": "hi", "system": "be short", "template": "{{ .System }}|{{ .Prompt }}"})
+    http.post("/api/generate", json={"prompt": "hi", "raw": True})
+    http.post("/api/generate", json={"prompt": "def f(", "suffix": "return 1"})
+    templated, raw, between = gateway.all(Submit)
     assert templated.messages == [Message("system", "be short"), Message("user", "hi")] and templated.prompt is None
-    assert raw.messages is None and raw.prompt == "hi"
+    assert templated.template == "{{ .System }}|{{ .Prompt }}"
+    assert (raw.messages, raw.prompt, raw.suffix) == (None, "hi", None)
+    assert (between.messages, between.prompt, between.suffix) == (None, "def f(", "return 1")
 
 
-def test_options_arrive_in_our_names(http, gateway):
-    http.post("/api/chat", json={"messages": HI, "options": {
-        "num_predict": 7, "temperature": 0, "top_k": 40, "top_p": 0.9, "min_p": 0.05, "seed": 42, "stop": ["\n", ""],
-        "repeat_penalty": 1.1, "repeat_last_n": 32, "presence_penalty": 0.5, "frequency_penalty": 0.25}})
-    assert gateway.wait_for(Submit).options == protocol.Options(
-        max_tokens=7, temperature=0, top_k=40, top_p=0.9, min_p=0.05, seed=42, stop=["\n"], repeat_penalty=1.1,
-        repeat_last_n=32, presence_penalty=0.5, frequency_penalty=0.25)
-
-
-@pytest.mark.parametrize(("given", "field", "expected"), [
-    ({"num_predict": -1}, "max_tokens", None), ({"num_predict": -2}, "max_tokens", None), ({"seed": -1}, "seed", None),
-    ({"stop": "END"}, "stop", ["END"]), ({"stop": None}, "stop", []),
+@pytest.mark.parametrize(("extra", "status", "field"), [
+    ({"raw": True, "system": "be short"}, 400, "system"), ({"raw": True, "template": "{{ .Prompt }}"}, 400, "template"),
+    ({"suffix": "end", "template": "{{ .Prompt }}"}, 400, "template"),
+    ({"raw": True, "images": ["aGk="]}, 501, "images"), ({"suffix": "end", "images": ["aGk="]}, 501, "images"),
 ])
-def test_special_values_of_options(http, gateway, given, field, expected):
-    assert http.post("/api/chat", json={"messages": HI, "options": given}).status_code == 200
-    assert getattr(gateway.wait_for(Submit).options, field) == expected
+def test_a_prompt_taken_as_it_is_has_no_place_for_more(http, gateway, extra, status, field):
+    response = http.post("/api/generate", json={"prompt": "hi"} | extra)
+    assert response.status_code == status and response.json()["error"].startswith(f"{field}: ")
+    assert not gateway.all(Submit)
+    blank = dict.fromkeys(("system", "template", "suffix"), "") | {"images": []}
+    assert http.post("/api/generate", json={"prompt": "hi"} | blank | {"raw": True}).status_code == 200
 
 
-def test_unknown_fields_and_options_are_accepted_and_noted_once(http, stack):
+def test_tools_go_along_and_calls_come_back_with_their_arguments_as_an_object(http, gateway):
+    piece = protocol.CallPiece(0, "call_1", "weather", '{"city": "Rome"}')
+    gateway.on[Submit] = lambda s: [accepted(s.id, 1), protocol.Tokens(s.id, 0, [1], "", calls=[piece]), done(s.id)]
+    function = {"name": "weather", "description": "the weather", "parameters": {"type": "object"}}
+    asked = {"messages": HI, "tools": [{"type": "function", "function": function}]}
+    call = {"id": "call_1", "function": {"index": 0, "name": "weather", "arguments": {"city": "Rome"}}}
+    said, last = lines(http.post("/api/chat", json=asked))
+    assert said["message"] == {"role": "assistant", "content": "", "tool_calls": [call]} and said["done"] is False
+    assert last["done_reason"] == "stop" and "tool_calls" not in last["message"]
+    assert http.post("/api/chat", json=asked | {"stream": False}).json()["message"]["tool_calls"] == [call]
+    assert gateway.wait_for(Submit).tools == [protocol.Tool("weather", "the weather", {"type": "object"})]
+
+
+def test_a_call_that_is_long_in_being_written_shows_signs_of_life(http, stack, gateway, monkeypatch):
+    monkeypatch.setattr("gateway.http.answering.WAIT_BEFORE_HEADERS_S", 0.3)
+    monkeypatch.setattr("gateway.http.answering.SIGN_EVERY_S", 0.1)
+    gateway.on[Submit] = lambda s: [accepted(s.id, 1)]
+    with RawHttp(stack.port) as raw:
+        raw.post("/api/chat", json.dumps({"model": "tiny", "messages": HI}).encode())
+        submit, heard = gateway.wait_for(Submit), []
+
+        def one_more_token_that_shows_nothing() -> bool:
+            gateway.say(submit.id, tokens(submit.id, 0, ""))
+            return len(heard) == 3
+
+        reader = threading.Thread(target=lambda: heard.extend(raw.read_until(b'"done":false}') for _ in range(3)))
+        reader.start()
+        wait_until("three signs", one_more_token_that_shows_nothing)
+        reader.join()
+        gateway.say(submit.id, done(submit.id))
+        raw.read_until(b'"done":true')
+    assert b'"content":""' in heard[-1]
+
+
+def test_an_unknown_option_is_noted_once_and_one_of_another_engine_not_at_all(http, stack):
     for _ in range(2):
-        response = http.post("/api/chat", json={"messages": HI, "made_up": [1], "options": {"mirostat_x": 2}})
+        options = {"mirostat_x": 2, "somebody's own words": 1, "num_gpu": 99, "mirostat": 1, "tfs_z": "any"}
+        response = http.post("/api/chat", json={"messages": HI, "made_up": [1], "options": options})
         assert response.status_code == 200
     assert stack.notes == [("option_ignored", {"option": "mirostat_x"})]
-
-
-@pytest.mark.parametrize("extra", [
-    {"format": ""}, {"format": None}, {"tools": None}, {"tools": []}, {"think": False}, {"options": None},
-    {"keep_alive": "5m"}, {"keep_alive": -1}, {"keep_alive": 0}, {"stream": None}, {"keep_alive": "1h30m0.5s"},
-    {"keep_alive": "-1"}, {"keep_alive": ".5h"}, {"keep_alive": "-5m"}, {"keep_alive": 2.5}, {"keep_alive": ""},
-    {"messages": [{"role": "user", "content": "hi", "images": [], "tool_calls": None}]},
-])
-def test_empty_fields_count_as_absent(http, extra):
-    assert http.post("/api/chat", json={"messages": HI} | extra).status_code == 200
-
-
-@pytest.mark.parametrize(("path", "extra", "field"), [
-    ("/api/chat", {"format": "json"}, "format"), ("/api/chat", {"format": {"type": "object"}}, "format"),
-    ("/api/chat", {"tools": [{"type": "function"}]}, "tools"), ("/api/chat", {"think": True}, "think"),
-    ("/api/generate", {"images": ["aGk="], "raw": True}, "images"), ("/api/generate", {"suffix": "end"}, "suffix"),
-    ("/api/generate", {"template": "{{ .Prompt }}"}, "template"), ("/api/generate", {"context": [1, 2]}, "context"),
-])
-def test_what_is_not_offered_is_501_and_says_so(http, gateway, path, extra, field):
-    response = http.post(path, json={"prompt": "hi", "messages": HI} | extra)
-    assert response.status_code == 501 and response.headers["x-should-retry"] == "false"
-    assert response.json()["error"].startswith(f"{field}: ") and "later" in response.json()["error"]
-    assert not gateway.all(Submit)
-
-
-@pytest.mark.parametrize(("path", "body", "field"), [
-    ("/api/chat", {"messages": "hi"}, "messages"), ("/api/chat", {"messages": [{"role": "user", "content": 5}]},
-                                                   "messages[0].content"),
-    ("/api/chat", {"messages": [{"role": "wizard", "content": ""}]}, "messages[0].role"),
-    ("/api/chat", {"messages": HI, "model": 3}, "model"), ("/api/chat", {"messages": HI, "stream": "yes"}, "stream"),
-    ("/api/chat", {"messages": HI, "options": {"temperature": "hot"}}, "options.temperature"),
-    ("/api/chat", {"messages": HI, "options": {"temperature": 11}}, "options.temperature"),
-    ("/api/chat", {"messages": HI, "options": {"num_predict": 10**9}}, "options.num_predict"),
-    ("/api/chat", {"messages": HI, "options": {"stop": [1]}}, "options.stop"),
-    ("/api/chat", {"messages": HI, "options": 5}, "options: "),
-    ("/api/chat", {"messages": HI, "options": [5]}, "options: "),
-    *(("/api/chat", {"messages": HI, "keep_alive": text}, "keep_alive: ") for text in ("banana", "5 m", "m", "5mx")),
-    ("/api/chat", {"keep_alive": 0}, "model: "),
-    ("/api/generate", {"keep_alive": "soon"}, "keep_alive: "),
-    ("/api/generate", {"prompt": ["hi"]}, "prompt"), ("/api/generate", {"prompt": "hi", "raw": 1}, "raw"),
-])
-def test_wrong_types_are_400_and_name_the_field(http, gateway, path, body, field):
-    response = http.post(path, json=body)
-    assert response.status_code == 400
-    assert response.json()["error"].startswith(field), response.text
-    assert not gateway.all(Submit)
-
-
-def test_a_number_out_of_range_is_400_and_names_the_option(http):
-    body = b'{"messages": [{"role": "user", "content": "hi"}], "options": {"made_up": 1e999, "temperature": 1e999}}'
-    response = http.post("/api/chat", content=body, headers={"content-type": "application/json"})
-    assert response.status_code == 400 and response.json()["error"].startswith("options.temperature: ")
 
 
 @pytest.mark.parametrize(("path", "said"), [("/api/generate", {"response": ""}),

@@ -5,12 +5,11 @@ import re
 
 import pytest
 
-from gateway.http.model_files import ModelFiles
-from gateway.http.ollama_models import context_length, expires_at, running
+from gateway import VERSION
+from gateway.http.model_files import NO_FILES
+from gateway.http.ollama_models import context_length, expires_at, human, running
 from tests.support.fake_gateway import model_info
 from tests.support.http_stack import TOML, make_config
-
-NO_FILES = ModelFiles(0, 0.0, "", "", 0)
 
 
 @pytest.fixture
@@ -63,12 +62,28 @@ def test_expires_when_it_may_go_for_want_of_use(tmp_path, facts, at):
     assert expires_at(model_info("tiny", **facts), config, 1_700_000_000.0) == at
 
 
+def test_a_model_is_listed_under_each_of_its_names(http, gateway):
+    gateway.models = [model_info("tiny", aliases=["small:1b", "tiny:latest", "short"])]
+    models = http.get("/api/tags").json()["models"]
+    assert [m["name"] for m in models] == [m["model"] for m in models] == [
+        "tiny:latest", "small:1b", "short:latest"]
+    assert len({m["digest"] for m in models}) == 1
+    assert [m["name"] for m in http.get("/api/ps").json()["models"]] == ["tiny:latest"]
+
+
+@pytest.mark.parametrize(("parameters", "text"), [
+    (0, ""), (7, "7"), (1500, "2K"), (1_048_576, "1.05M"), (361_821_120, "361.82M"), (8_030_261_248, "8.0B")])
+def test_sizes_for_people(parameters, text):
+    assert human(parameters) == text
+
+
 @pytest.mark.parametrize("asked", [{"model": "tiny"}, {"name": "tiny:latest"}])
 def test_show(http, gateway, folder, asked):
     gateway.models = [model_info("tiny", path=str(folder), engine="mlx")]
-    shown = http.post("/api/show", json=asked).json()
-    assert shown["capabilities"] == ["completion"] and shown["details"]["family"] == "llama"
-    assert shown["model_info"] == {"general.architecture": "llama", "llama.context_length": 2048}
+    shown = http.post("/api/show", json=asked | {"options": {"top_k": 1}, "system": "be short"}).json()
+    assert shown.keys() == {"modelfile", "parameters", "template", "details", "model_info", "capabilities",
+                            "modified_at"}
+    assert shown["details"]["family"] == "llama" and shown["modified_at"].startswith("20")
 
 
 def test_a_model_that_is_not_loaded_shows_the_context_it_was_made_for(http, gateway, folder):
@@ -79,7 +94,8 @@ def test_a_model_that_is_not_loaded_shows_the_context_it_was_made_for(http, gate
 
 def test_a_context_nobody_knows_is_left_out(http, gateway):
     gateway.models = [model_info("tiny", state="loading", context_length=0)]
-    assert http.post("/api/show", json={"model": "tiny"}).json()["model_info"].keys() == {"general.architecture"}
+    assert http.post("/api/show", json={"model": "tiny"}).json()["model_info"].keys() == {
+        "general.architecture", "general.basename"}
     for listed in (http.get("/api/tags"), http.get("/api/ps")):
         assert "context_length" not in listed.json()["models"][0]
 
@@ -98,5 +114,8 @@ def test_show_of_an_unknown_model_and_of_none(http):
     assert http.post("/api/show", json={}).status_code == 400
 
 
-def test_version_is_numeric_and_dotted(http):
-    assert re.fullmatch(r"\d+\.\d+\.\d+", http.get("/api/version").json()["version"])
+def test_version_is_numeric_and_dotted_and_what_editors_ask_for(http):
+    said = http.get("/api/version").json()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", said["version"]) and said["warden"] == VERSION
+    assert [int(part) for part in said["version"].split(".")] >= [0, 6, 4], "VS Code takes no older one"
+    assert http.head("/api/version").status_code == http.head("/").status_code == 200

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from gateway.http.streams import OllamaFace, OpenAIFace
+from gateway.http.ollama_face import OllamaFace
+from gateway.http.openai_face import ChatCompletionFace
 from gateway.protocol import Progress
-from tests.support.fake_gateway import done
+from tests.support.fake_gateway import done, said
 
 AT = "2025-01-02T03:04:05.000006Z"
 ODD = 'new\nline, "quote", \\, \u2028, ünï, 😀, \x00'
@@ -15,7 +16,8 @@ WAIT = Progress("1", 3, "loading", 12.0, 0.25, "waits for a:\nit answers")
 
 def faces():
     return [OllamaFace("tiny", chat=True), OllamaFace("tiny", chat=False),
-            OpenAIFace("chatcmpl-1", 5, include_usage=True), OpenAIFace("chatcmpl-1", 5, include_usage=False)]
+            ChatCompletionFace("chatcmpl-1", 5, include_usage=True),
+            ChatCompletionFace("chatcmpl-1", 5, include_usage=False)]
 
 
 def content_of(data: bytes) -> str:
@@ -33,12 +35,12 @@ def content_of(data: bytes) -> str:
 @pytest.mark.parametrize("face", faces(), ids=["chat", "generate", "openai with usage", "openai"])
 class TestEveryFace:
     def test_any_text_stays_one_line_or_event_and_comes_back(self, face):
-        data = face.tokens(ODD, AT)
+        data = face.tokens(said(ODD), AT)
         assert content_of(data) == ODD
         assert data.endswith(b"\n\n" if face.media_type.startswith("text/event") else b"}\n")
 
     def test_there_is_never_a_blank_ndjson_line(self, face):
-        data = face.waiting(WAIT, AT) + face.waiting(None, AT) + face.tokens("a", AT) + face.done(done("1"), AT)
+        data = face.waiting(WAIT, AT) + face.waiting(None, AT) + face.tokens(said("a"), AT) + face.done(done("1"), AT)
         if face.media_type == "application/x-ndjson":
             assert all(json.loads(line) for line in data.decode().removesuffix("\n").split("\n"))
         else:
@@ -54,10 +56,11 @@ def test_waiting_says_position_reason_and_estimate():
     assert line == {"model": "tiny", "created_at": AT, "message": {"role": "assistant", "content": ""}, "done": False,
                     "queue_position": 3, "reason": "loading", "estimate_s": 12.0, "load_progress": 0.25,
                     "detail": "waits for a:\nit answers"}
-    face = OpenAIFace("1", 5, include_usage=False)
+    face = ChatCompletionFace("1", 5, include_usage=False)
     assert face.waiting(WAIT, AT) == (
-        b": queued position=3 reason=loading estimate_s=12 detail=waits for a: it answers\n\n")
-    assert face.waiting(Progress("1", 3, "queued", 2.5), AT) == b": queued position=3 reason=queued estimate_s=2.5\n\n"
+        b": queued position=3 reason=loading estimate_s=12 load_progress=0.25 detail=waits for a: it answers\n\n")
+    assert face.waiting(Progress("1", 3, "queued", 2.5), AT) == (
+        b": queued position=3 reason=queued estimate_s=2.5 load_progress=0\n\n")
     assert face.waiting(None, AT) == b": waiting\n\n"
 
 
@@ -67,5 +70,5 @@ def test_a_sign_of_life_in_mid_answer_is_an_empty_piece():
 
 
 def test_an_answer_without_a_token_still_names_the_role():
-    data = OpenAIFace("1", 5, include_usage=False).done(done("1", 0), AT).decode()
+    data = ChatCompletionFace("1", 5, include_usage=False).done(done("1", 0), AT).decode()
     assert data.index('"role":"assistant"') < data.index('"finish_reason":"stop"') < data.index("[DONE]")
