@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
 
 
-SLOW_FIRST = ("integration", "faults", "conformance", "model", "workers")  # what mostly waits, then what computes
+SLOW_FIRST = ("integration", "faults", "contract", "conformance", "model", "workers")  # what waits, then what computes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

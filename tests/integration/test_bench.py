@@ -128,6 +128,7 @@ def test_a_generator_that_is_killed_ends_the_run_and_nothing_is_left():
 # -- latency ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_latency_of_a_stack_of_its_own_and_of_another_server(bench, stack, tmp_path):
     path = tmp_path / "x.json"
     told, result = measured(bench(
@@ -205,6 +206,7 @@ def test_ctrl_c_ends_the_bench_and_the_stack_it_started(bench, tmp_path):
 # -- throughput and overhead -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_throughput_beside_its_references(bench, tmp_path):
     path = tmp_path / "x.json"
     _, result = measured(bench("throughput", "--streams", "2", "--tokens", "4", "--requests", "4", "--rounds", "1",

@@ -112,6 +112,7 @@ def test_a_command_that_fails_or_takes_too_long_is_told(folder):
 # -- references --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_bare_generator_our_stack_and_mlx_lm_server_do_the_same_work(folder):
     """The same prompts, token for token, and the same number of tokens in the answers."""
     asks = closed_loop(Random(1), 6, {"medium": 1.0}, 60, 5)
@@ -184,7 +185,8 @@ def test_a_stack_that_cannot_start_is_told_in_one_line():
     assert "\n" not in str(failed.value)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long),
+                                    pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGKILL])
 def test_a_bench_that_is_ended_takes_its_stack_along(number, folder):
     bench = subprocess.Popen([sys.executable, "-c", A_STACK], cwd=folder, env=own_environment(),
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -56,12 +56,12 @@ class Said:
         return self.items[-1].end if self.items else None
 
     def has_gap(self) -> bool:
-        """A position counts ids; of a relay, which has none, its pieces of text."""
+        """A position counts ids; of a relay, which has none, its pieces."""
         expected = 0
         for item in self.items:
             if item.position != expected:
                 return True
-            expected += len(item.ids) or bool(item.text)
+            expected += len(item.ids) or bool(item.text or item.more)
         return False
 
 
@@ -151,11 +151,12 @@ class BackendProcess:
 
     def ask(self, number: int, text: str | None = "hello", attempt: int = 1, messages: list[ChatMessage] | None = None,
             max_tokens: int = 0, remote: Remote | None = None, incarnation: int = INCARNATION, epoch: int = 0,
-            stop: tuple[str, ...] = ()) -> None:
+            stop: tuple[str, ...] = (), extras: jobs.Extras | None = None) -> None:
         """A job: a chat of one message, unless `messages` says more."""
         said = messages or [ChatMessage("user", text)]
         self.to_backend(jobs.Job(jobs.VERSION, epoch or self.epoch, incarnation, number, attempt, said, None, None,
-                                 Sampling(temperature=0.5, seed=number), max_tokens, list(stop), remote))
+                                 Sampling(temperature=0.5, seed=number), max_tokens, list(stop), remote,
+                                 None, extras))
 
     def cancel(self, number: int, attempt: int = 1, incarnation: int = INCARNATION, epoch: int = 0) -> None:
         self.to_backend(jobs.Cancel(jobs.VERSION, epoch or self.epoch, incarnation, number, attempt))

@@ -3,6 +3,7 @@
 from control import messages
 from control.adoption import adopt
 from control.budget import ModelFacts, Profile
+from control.library import Library
 from control.pressure import Reading
 from control.process_watch import PROGRAM
 from control.reconciler import Reconciler
@@ -42,6 +43,10 @@ class World:
         self.dead: set[int] = set()
         self.deaf: set[bytes] = set()
         self.supervisord_silent = False
+        self.library: Library | str = Library()
+        self.programs: list[str] = []
+        self.programs_refused = ""
+        self.rows_max = 66
         self.pids = iter(range(5000, 6000))
         self.config = make_config(*slugs, prewarm=prewarm, **settings)
         self.slugs = [*(m.slug for m in self.config.models), *self.config.relays.values()]
@@ -98,6 +103,27 @@ class World:
 
     def read_profile(self, slug):
         return self.profiles.get(slug)
+
+    def read_library(self):
+        return self.library
+
+    def write_programs(self, config) -> str:
+        self.programs = [model.slug for model in config.models]
+        return self.programs_refused
+
+    def add_row(self, row) -> bool:
+        if len(self.slugs) >= self.rows_max:
+            return False
+        row.index = len(self.slugs)
+        self.slugs.append(row.slug)
+        return True
+
+    def drop_row(self, row) -> None:
+        self.written.pop(row.slug, None)
+        self.slugs[row.index] = ""
+
+    def take_models(self, config) -> None:
+        self.config = config
 
     def save_profile(self, slug, profile) -> None:
         self.profiles[slug] = profile

@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 
 from workers.engine import Engine, EngineJob, JobKey, LoadPlan, MemoryFacts, ModelFacts, Output
+from workers.job_parts import CallPiece, TokenLogprob
 from workers.protocol import End
 
 STEPS_MAX = 5_000
@@ -77,6 +78,11 @@ class Answer:
     ids: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     end: End | None = None
+    thinking: str = ""
+    calls: list[CallPiece] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    vectors: list[bytes] = field(default_factory=list)
+    failed: tuple[str, str] | None = None
 
     @property
     def text(self) -> str:
@@ -93,12 +99,17 @@ class Transcript:
         assert len({output.key for output in outputs}) == len(outputs), "one output per job and step"
         for output in outputs:
             answer = self.answers.setdefault(output.key, Answer())
-            assert answer.end is None, "an output after the end"
+            assert answer.end is None and answer.failed is None, "an output after the end"
             assert output.position == len(answer.ids), "a gap between positions"
             assert len(output.ids) <= 1
             answer.ids += output.ids
             answer.pieces.append(output.text)
-            answer.end = output.end
+            answer.end, answer.failed = output.end, output.failed
+            if output.more is not None:
+                answer.thinking += output.more.thinking
+                answer.calls += output.more.calls
+                answer.logprobs += output.more.logprobs
+                answer.vectors += output.more.vectors
 
     def __getitem__(self, number: int) -> Answer:
         return self.answers[(number, 1)]

@@ -14,6 +14,7 @@ import msgspec
 import zmq
 
 from gateway import protocol
+from gateway.http.heard import Heard
 
 WAIT_S = 5.0
 WORDS = ("one ", "two ", "three")
@@ -31,6 +32,17 @@ def model_info(name: str = "tiny", **facts: object) -> protocol.ModelInfo:
 
 def accepted(request_id: str, epoch: int, position: int = 0, model: str = "tiny") -> protocol.Accepted:
     return protocol.Accepted(request_id, epoch, model, "medium", position)
+
+
+def said(text: str) -> protocol.Tokens:
+    """For a face: which request and where in it does not matter to it."""
+    return tokens("1", 0, text)
+
+
+def heard(text: str) -> Heard:
+    found = Heard()
+    found.add(said(text))
+    return found
 
 
 def tokens(request_id: str, position: int, *words: str) -> protocol.Tokens:

@@ -19,8 +19,9 @@ URLS = {"ollama": "http://127.0.0.1:1", "victoria": "http://127.0.0.1:2"}  # nob
 
 
 def make_model(slug: str, *, batch_size: int = 8, **settings) -> ModelConfig:
-    given = {"name": slug, "slug": slug, "aliases": (f"{slug}-alias",), "echo": EchoConfig(), **settings}
-    return ModelConfig(engine="echo", path="", batch_size=batch_size, **given)
+    given = {"name": slug, "slug": slug, "aliases": (f"{slug}-alias",), "echo": EchoConfig(), "engine": "echo",
+             **settings}
+    return ModelConfig(path="", batch_size=batch_size, **given)
 
 
 def make_config(*slugs: str | ModelConfig, batch_size: int = 8, relays: Sequence[str] = (), **settings) -> Config:

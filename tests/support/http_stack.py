@@ -19,6 +19,7 @@ WAIT_S = 5.0
 TOML = """
 [server]
 allowed_hosts = ["chat.example"]
+allowed_origins = ["app://obsidian.md", "chrome-extension://*"]
 body_max_bytes = 200_000
 [models.tiny]
 engine = "echo"

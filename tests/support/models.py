@@ -5,17 +5,17 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from workers import random_model
+from workers import random_agent, random_model
 
-SOURCE = Path(random_model.__file__)
+SOURCES = (Path(random_model.__file__), Path(random_agent.__file__))
 
 
-def model_path(size: Literal["1m", "26m"]) -> Path:
+def model_path(size: Literal["1m", "26m"], family: random_model.Family = "plain") -> Path:
     """The directory of the model, made now if this version of its maker has not made it before."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlx-warden-tests"
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
-    directory = cache / f"random-{size}-{digest}"
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in SOURCES)).hexdigest()[:12]
+    directory = cache / f"random-{size}-{family}-{digest}"
     if not directory.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        random_model.make_model(directory, size)
+        random_model.make_model(directory, size, family=family)
     return directory

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from tests.support.relay_fixtures import ScriptedProcess
 from workers.engine import EngineJob
+from workers.job_parts import CallPiece
 from workers.protocol import ChatMessage, End, Remote
 from workers.relay import Aside, Limits, Piece, Server, UpstreamFailed
 from workers.relay_ollama import OllamaServer
@@ -46,6 +47,14 @@ class Heard:
     @property
     def text(self) -> str:
         return "".join(part.text for part in self.parts if isinstance(part, Piece))
+
+    @property
+    def thinking(self) -> str:
+        return "".join(part.more.thinking for part in self.parts if isinstance(part, Piece) and part.more)
+
+    @property
+    def calls(self) -> list[CallPiece]:
+        return [call for part in self.parts if isinstance(part, Piece) and part.more for call in part.more.calls]
 
     @property
     def asides(self) -> list[tuple[str, str]]:

@@ -30,7 +30,9 @@ class OllamaScript(Script):
         return request.path in (CHAT, GENERATE)
 
     def before(self, request: Request, behaviour: Behaviour) -> list[bytes]:
-        return [self._object(request, "", behaviour.thinking)] if behaviour.thinking else []
+        thought = [self._object(request, "", {"thinking": behaviour.thinking})] if behaviour.thinking else []
+        chances = [self._object(request, "", logprobs=behaviour.chances)] if behaviour.chances else []
+        return thought + [self._object(request, "", {"tool_calls": [call]}) for call in behaviour.calls] + chances
 
     def word(self, request: Request, text: str) -> bytes:
         return self._object(request, text)
@@ -46,13 +48,13 @@ class OllamaScript(Script):
     def error(self, problem: str) -> bytes:
         return json.dumps({"error": problem}).encode()
 
-    def _object(self, request: Request, text: str, thinking: str = "", **facts: object) -> bytes:
+    def _object(self, request: Request, text: str, more: dict | None = None, **facts: object) -> bytes:
+        """`more` stands beside the text."""
         said = {"model": request.body.get("model"), "created_at": CREATED_AT, "done": False}
-        thought = {"thinking": thinking} if thinking else {}
         if request.path == CHAT:
-            said["message"] = {"role": "assistant", "content": text} | thought
+            said["message"] = {"role": "assistant", "content": text} | (more or {})
         else:
-            said |= {"response": text} | thought
+            said |= {"response": text} | (more or {})
         return json.dumps(said | facts).encode()
 
 

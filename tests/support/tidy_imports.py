@@ -20,14 +20,18 @@ PURE = {  # a module whose docstring says "Pure" is held to it too
 }
 _FACTS = {f"control.{name}" for name in
           ("states", "config", "table", "messages", "home", "sockets", "process_facts", "journal", "failpoints",
-           "keep_alive")}
+           "keep_alive", "pooling", "model_markers", "capabilities")}
 _FACE = {"gateway", "gateway.client", "gateway.protocol",
          "control.config", "control.home", "control.journal", "control.keep_alive", "control.states", "control.table"}
 PARTS: dict[str, set[str]] = {
     "control": set(),
-    "workers": _FACTS,
-    "gateway": _FACTS | {"control.routing", "workers.protocol"},
-    "gateway.http": _FACE | {"gateway.keys", "gateway.key_file"},  # it does not listen for others without a key
+    "workers": _FACTS | {"control.weights", "control.library"},  # is it a whole model? which were pulled since?
+    "gateway": _FACTS | {"control.routing", "workers.protocol", "workers.job_parts"}
+               | {"control.config_checks", "control.library", "control.library_file", "control.weights",  # pulls
+                  "workers.fetch_lines"},
+    "gateway.http": _FACE | {"gateway.keys", "gateway.key_file"}  # it does not listen for others without a key
+                    | {"gateway.inbox"}  # what an event costs
+                    | {"control.capabilities"},  # what a model can do, as its files say
     "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"}  # up, down and ctl drive supervisord
                    | {"gateway.keys", "gateway.key_file"}  # keys are made here, also while nothing runs
                    | {"control.example_config"}  # check --example
@@ -36,8 +40,12 @@ PARTS: dict[str, set[str]] = {
     "bench": {"gateway", "gateway.client", "gateway.protocol", "control.table"} | PURE,  # the table to read, as all may
 }
 CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts with a trailing ".", that may import it
-    "mlx": {"workers.mlx_engine", "workers.sampling", "bench.ref_batch"},  # the last is MLX without us, to compare with
-    "mlx_lm": {"workers.mlx_engine", "workers.sampling", "bench.ref_batch"},
+    "mlx": {"workers.embedding", "workers.masking", "workers.mlx_engine", "workers.mlx_load", "workers.sampling",
+            "bench.ref_batch"},  # the last is MLX without us, to compare with
+    "mlx_lm": {"workers.counting", "workers.embedding", "workers.mlx_engine", "workers.mlx_load", "workers.sampling",
+               "bench.ref_batch"},
+    "huggingface_hub": {"workers.fetch", "workers.fetch_errors"},
+    "llguidance": {"workers.grammar", "workers.masking"},
     "psutil": {"control.process_facts", "control.pressure", "bench.machine"},
     "starlette": {"gateway.http."},
     "uvicorn": {"gateway.http."},
@@ -46,7 +54,8 @@ CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts wit
     "multiprocess": {"bench."},
     "aiohttp": {"bench.", "workers.relay_http"},
 }
-READS_FILES = {"control.config", "control.weights"}  # their input is files; what they return is a value
+READS_FILES = {"control.config", "control.config_files", "control.library",  # their input is files; what they
+               "control.weights"}  # return is a value
 PURE_FORBIDS = {"time", "datetime", "random", "secrets", "uuid", "socket", "ssl", "select", "selectors", "asyncio",
                 "threading", "multiprocessing", "multiprocess", "subprocess", "signal", "logging", "structlog", "zmq",
                 "psutil", "mmap", "fcntl", "tempfile", "shutil", "http", "urllib", "uvicorn", "starlette", "mlx"}

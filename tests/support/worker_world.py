@@ -37,7 +37,7 @@ class FakeEngineThread:
 class World:
     def __init__(self, key_off=False):
         self.now = 100.0
-        self.control, self.gateway, self.notes, self.met = [], [], [], []
+        self.control, self.gateway, self.notes, self.met, self.counts = [], [], [], [], []
         self.unsent_dropped = 0
         self.engine = FakeEngineThread()
         self.r = Runtime("a", 42, 420, 4, self.engine, self, ThirdKey(key_off))
@@ -48,6 +48,9 @@ class World:
 
     def to_gateway(self, message):
         self.gateway.append(message)
+
+    def ask_count(self, count):
+        self.counts.append(count)
 
     def drop_unsent(self):
         self.unsent_dropped += 1
