@@ -8,7 +8,7 @@ QUESTION ?= What is mlx-warden?
 HTTP_QUESTION ?= How do I add a real model?
 MAX_TOKENS ?= 300
 
-.PHONY: help run stop test test-long check bench guide clean
+.PHONY: help run stop test test-long check bench guide fields clean
 
 help:
 	@echo "make run        install, start the stack, ask a question over ZeroMQ and over HTTP; leaves it running"
@@ -17,6 +17,7 @@ help:
 	@echo "make check      style, structure and the example configuration"
 	@echo "make bench      measure latency, throughput and overhead, beside references"
 	@echo "make guide      train the built-in model again from its text, and score it (under an hour)"
+	@echo "make fields     print the README's table of fields, from the code"
 	@echo "make clean      stop the stack and remove what was installed"
 
 run: $(STAMP)
@@ -57,6 +58,9 @@ bench: $(STAMP)
 guide: $(STAMP)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m workers.guide.train
 	$(BIN)/python -m workers.guide.evaluate
+
+fields: $(STAMP)
+	@$(BIN)/python -m gateway.http.field_table
 
 clean: stop
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
