@@ -1,30 +1,24 @@
 """supervisord's file while the stack runs: the programs of models that were pulled or deleted since `warden up`.
 
 Only the sections of the models are written anew, from the template; all else stays as `warden up` wrote it. The file
-appears whole (another name, then a rename), 0600 as before. That supervisord reads it is an order of its own.
+appears whole, 0600 as before. That supervisord reads it is an order of its own.
 """
-
-import os
 
 from control.config import Config
 from control.home import Home
+from control.private_file import write_private
 from control.supervisor_conf import RenderRefused, template_path, with_workers
 
 
 def write_programs(config: Config, home: Home) -> str:
     """"" if the file has them now, or had them; else why not. A home without the file is none that supervisord runs."""
     path = home.supervisor_conf
-    scratch = path.with_suffix(".control")
     try:
         standing = path.read_text(encoding="utf-8")
         text = with_workers(standing, config, home, template_path().read_text(encoding="utf-8"))
         if text == standing:
             return ""
-        scratch.unlink(missing_ok=True)
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(scratch, path)
+        write_private(path, text.encode(), by="control")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

@@ -7,12 +7,11 @@
    error. A missing file is no keys.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from control.home import Home, HomeRefused, acquire_lock
+from control.private_file import write_private
 from gateway.keys import Key, KeysRefused, decode_keys, encode_keys
 
 LOOK_EVERY_S = 0.1
@@ -42,15 +41,9 @@ def change_keys(home: Home, change: Callable[[list[Key]], Sequence[Key]]) -> Non
     path = key_path(home)
     with acquire_lock(home.lock_path("keys")):
         changed = encode_keys(change(read_keys(path)))
-        fd, scratch = tempfile.mkstemp(dir=path.parent, prefix=".keys.")  # 0600
         try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(changed)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(scratch, path)
+            write_private(path, changed)
         except OSError as problem:
-            Path(scratch).unlink(missing_ok=True)
             raise KeysRefused(f"{path}: cannot be written ({problem.strerror}); mend that") from None
 
 

@@ -7,7 +7,6 @@
 If step 3 fails or is interrupted, the stack is stopped again and the logs of what failed are shown.
 """
 
-import os
 import secrets
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from control.config import Config
 from control.home import Home, LockHeld, acquire_lock, write_http_secret
+from control.private_file import write_private
 from control.supervisord import (
     Fault,
     RenderRefused,
@@ -140,7 +140,7 @@ def refuse_old_processes(home: Home, say: Say) -> None:
 
 def start_supervisord(stack: Stack) -> None:
     """Write the rendered configuration and start supervisord, which goes into the background once its socket stands."""
-    write_private(stack.home, render_for(stack, secrets.token_hex(32)))
+    write_private(stack.home.supervisor_conf, render_for(stack, secrets.token_hex(32)).encode())
     write_http_secret(stack.home)
     command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(stack.home.supervisor_conf)]
     try:
@@ -172,16 +172,6 @@ def render_for(stack: Stack, password: str) -> str:
 def told_to_children(stack: Stack) -> dict[str, str]:
     """See `child_environment`."""
     return child_environment(stack.env, Path.cwd(), stack.home, config_file(stack.config))
-
-
-def write_private(home: Home, text: str) -> None:
-    """Write the rendered configuration under a temporary name, 0600, and rename it."""
-    temporary = home.supervisor_conf.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.rename(home.supervisor_conf)
 
 
 def wait_until_ready(stack: Stack, wait_s: float) -> None:

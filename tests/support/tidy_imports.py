@@ -20,9 +20,10 @@ PURE = {  # a module whose docstring says "Pure" is held to it too
 }
 _FACTS = {f"control.{name}" for name in
           ("states", "config", "table", "messages", "home", "sockets", "process_facts", "journal", "failpoints",
-           "keep_alive", "pooling", "model_markers", "capabilities")}
+           "keep_alive", "private_file", "pooling", "model_markers", "capabilities")}
 _FACE = {"gateway", "gateway.client", "gateway.protocol",
-         "control.config", "control.home", "control.journal", "control.keep_alive", "control.states", "control.table"}
+         "control.config", "control.home", "control.private_file", "control.journal", "control.keep_alive",
+         "control.states", "control.table"}
 PARTS: dict[str, set[str]] = {
     "control": set(),
     "workers": _FACTS | {"control.weights", "control.library"},  # is it a whole model? which were pulled since?

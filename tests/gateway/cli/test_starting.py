@@ -1,6 +1,5 @@
 """The parts of `warden up` that need no supervisord: the rendered file is private."""
 
-import stat
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from control.config import load_config
 from control.home import Home, acquire_lock, prepare_home
 from gateway.cli.exits import USAGE, CommandFailed
-from gateway.cli.starting import Stack, start_stack, start_supervisord, write_private
+from gateway.cli.starting import Stack, start_stack, start_supervisord
 
 
 class Said(list):
@@ -24,16 +23,6 @@ def stack(folder: Path) -> Stack:
     home = Home(folder / "home")
     prepare_home(home)
     return Stack(load_config(env, folder), home, env, Said())
-
-
-def test_the_rendered_file_can_be_read_by_nobody_else_whatever_stood_there(tmp_path: Path) -> None:
-    home = stack(tmp_path).home
-    home.supervisor_conf.write_text("of an earlier stack")
-    home.supervisor_conf.chmod(0o666)
-    write_private(home, "password=secret")
-    assert home.supervisor_conf.read_text() == "password=secret"
-    assert stat.S_IMODE(home.supervisor_conf.stat().st_mode) == 0o600
-    assert [path.name for path in home.run.iterdir()] == ["supervisor.conf"]
 
 
 def test_what_supervisord_cannot_hold_is_a_matter_of_configuration(tmp_path: Path) -> None:
