@@ -55,7 +55,7 @@ def ended(process, path):
 
 
 @pytest.mark.timeout(ENDED_WITHIN_S + 60)
-@pytest.mark.parametrize(("evictions", "kills"), [(50, 2), pytest.param(200, 4, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("evictions", "kills"), [(30, 2), pytest.param(200, 4, marks=pytest.mark.long)])
 def test_evictions_of_working_models_lose_no_answer(run, evictions, kills):
     code, told, found = ended(run("--evictions", str(evictions), "--kills", str(kills)), run.path)
     assert found["faults"] == [], told
