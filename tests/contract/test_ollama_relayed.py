@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.live_stack import LiveStack
 from tests.support.relay_fixtures import started_script
-from tests.support.supervisor_home import wait_until
 
 HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "weather", "description": "the weather", "parameters": {
@@ -43,8 +42,7 @@ def client(remote, tmp_path_factory):
     stack = LiveStack(tmp_path_factory.mktemp("near"), SETTINGS % remote.url)
     try:
         stack.up()
-        stack.wait_ready()  # which says nothing of relays: they start beside http
-        wait_until("the relay", lambda: stack.get("/health")[1]["backends"]["ollama"]["healthy"])
+        stack.wait_relay("ollama")
         yield package.Client(stack.url)
     finally:
         stack.end()

@@ -8,27 +8,8 @@ from control.states import Phase
 from gateway import protocol
 from gateway.library_orders import CHANGES_MAX, TELL_AGAIN_S, WITHIN_S
 from tests.support.gateway_world import make_model
-from tests.support.library_world import LibraryWorld
+from tests.support.library_world import PATH, PULLED, LibraryWorld, copy, delete, world_with_model
 from workers.fetch_lines import Done
-
-PATH = "/cache/tiny"
-PULLED = Library(models=(Fetched("org/tiny", PATH, "org/tiny", "ab12", True, 5),))
-
-
-def world_with_model(library: Library = PULLED, *slugs, **settings) -> LibraryWorld:
-    """The gateway has begun, and control has the same library."""
-    world = LibraryWorld(*(slugs or ("a",)), library=library, **settings)
-    world.turn()
-    world.tells()
-    return world
-
-
-def copy(world: LibraryWorld, request_id: str, model: str, to: str) -> None:
-    world.client_says(b"c", protocol.Copy(request_id, model, to))
-
-
-def delete(world: LibraryWorld, request_id: str, model: str) -> None:
-    world.client_says(b"c", protocol.Delete(request_id, model))
 
 
 def names(world: LibraryWorld) -> list[str]:

@@ -1,27 +1,9 @@
 """Changes of the library that wait behind each other: what the first one did counts for the second."""
 
-from control.library import Fetched, Library
+from control.library import Library
 from gateway import protocol
-from tests.support.library_world import LibraryWorld
+from tests.support.library_world import PULLED, copy, delete, world_with_model
 from workers.fetch_lines import Done
-
-PULLED = Library(models=(Fetched("org/tiny", "/cache/tiny", "org/tiny", "ab12", True, 5),))
-
-
-def world_with_model(library: Library = PULLED) -> LibraryWorld:
-    """The gateway has begun, and control has the same library."""
-    world = LibraryWorld("a", library=library)
-    world.turn()
-    world.tells()
-    return world
-
-
-def copy(world: LibraryWorld, request_id: str, model: str, to: str) -> None:
-    world.client_says(b"c", protocol.Copy(request_id, model, to))
-
-
-def delete(world: LibraryWorld, request_id: str, model: str) -> None:
-    world.client_says(b"c", protocol.Delete(request_id, model))
 
 
 def test_a_copy_behind_the_deletion_of_its_model_is_refused():

@@ -57,7 +57,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         door.lead_to(int(far.env["WARDEN_PORT"]))
         near.up()
         near.load("here")
-        wait_until("the relay", lambda: near.get("/health")[1]["backends"]["ollama"]["healthy"])
+        near.wait_relay("ollama")
         yield Two(near, far, door)
     finally:
         near.end()

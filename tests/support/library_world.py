@@ -2,13 +2,16 @@
 
 from control import messages
 from control.config import with_library
-from control.library import Library
+from control.library import Fetched, Library
 from control.library_file import LibraryNotWritten
 from gateway import protocol
 from gateway.dispatcher import Dispatcher
 from gateway.library_orders import Store
 from tests.support.gateway_world import BOOT, EPOCH, SECRET, World
 from workers import fetch_lines
+
+PATH = "/cache/tiny"
+PULLED = Library(models=(Fetched("org/tiny", PATH, "org/tiny", "ab12", True, 5),))
 
 
 class ScriptedFetch:
@@ -79,9 +82,25 @@ class LibraryWorld(World):
     def pull(self, request_id: str, model: str, *, client: bytes = b"c1", **fields: str) -> None:
         self.client_says(client, protocol.Pull(request_id, model, **fields))
 
-    def fetched(self, request_id: str = "p", model: str = "org/tiny", path: str = "/cache/tiny", *,
+    def fetched(self, request_id: str = "p", model: str = "org/tiny", path: str = PATH, *,
                 by_us: bool = True) -> None:
         """A pull from its beginning to its end."""
         self.pull(request_id, model)
         self.says(fetch_lines.Done(path, "ab12", by_us, 5))
         self.tells()
+
+
+def world_with_model(library: Library = PULLED, *slugs, **settings) -> LibraryWorld:
+    """The gateway has begun, and control has the same library."""
+    world = LibraryWorld(*(slugs or ("a",)), library=library, **settings)
+    world.turn()
+    world.tells()
+    return world
+
+
+def copy(world: LibraryWorld, request_id: str, model: str, to: str) -> None:
+    world.client_says(b"c", protocol.Copy(request_id, model, to))
+
+
+def delete(world: LibraryWorld, request_id: str, model: str) -> None:
+    world.client_says(b"c", protocol.Delete(request_id, model))

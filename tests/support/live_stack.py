@@ -229,7 +229,12 @@ class LiveStack:
                 client.load(slug)
 
     def wait_ready(self) -> None:
+        """Says nothing of relays, which start beside http: `wait_relay`."""
         wait_until("readiness", lambda: self.get("/readyz")[0] == 200)
+
+    def wait_relay(self, backend: str) -> None:
+        """Until its relay runs and the server behind it answers."""
+        wait_until(f"the relay to {backend}", lambda: self.get("/health")[1]["backends"][backend]["healthy"])
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
