@@ -39,7 +39,7 @@ from control.table_records import (
 )
 
 MAGIC = 0x57415244454E5442  # "WARDENTB"; reads as another number on a machine of the other byte order
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 ROWS = 66  # 64 models and two relays
 BLOCK_BYTES = 128
 CUT = b"..."

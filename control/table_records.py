@@ -23,7 +23,8 @@ class ControlWords(NamedTuple):
     set in `overload` gets no new work begun. `spill` has a bit for each `control.routing.Kind` of work that MLX is
     overloaded for. `pressure_level` is a `control.pressure_level.Level`; `ceiling_bytes` is
     what all shares together may reach (0: not worked out yet), `reserved_bytes` what they reach now, `leaked_bytes`
-    what processes that ended did not give back. `available_bytes` of `total_bytes` are measured, never injected.
+    what processes that ended did not give back. `refused_by_*` are the `evictions_refused` by who refused;
+    nobody: the gateway did not answer. `available_bytes` of `total_bytes` are measured, never injected.
     """
 
     epoch: int
@@ -43,6 +44,10 @@ class ControlWords(NamedTuple):
     evictions: int
     evictions_refused: int
     forced_kills: int
+    refused_by_control: int
+    refused_by_gateway: int
+    refused_by_worker: int
+    refused_by_nobody: int
 
     @property
     def supervisord_is_silent(self) -> bool:
@@ -176,7 +181,8 @@ class RowWorker(NamedTuple):
     """The worker of that incarnation about itself. `phase` is one of WORKER_PHASES.
 
     `share_bytes` is the share it keeps to (0: none told), `device_bytes` what its GPU is recommended to use for all
-    processes together (0: not known, or no GPU). `breaker`: of a relay, a `control.states.Breaker`.
+    processes together (0: not known, or no GPU). `breaker`: of a relay, a `control.states.Breaker`. `tokens_per_ks`:
+    tokens in a thousand seconds at the rate of the last two.
     """
 
     incarnation: int
@@ -201,6 +207,7 @@ class RowWorker(NamedTuple):
     share_bytes: int
     device_bytes: int
     breaker: int
+    tokens_per_ks: int
 
 
 class Row(NamedTuple):

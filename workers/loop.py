@@ -33,6 +33,7 @@ from workers.row_words import row_words
 from workers.runtime import Runtime
 from workers.stop_signals import StopSignals
 from workers.third_key import ThirdKey
+from workers.token_rate import TokenRate
 
 TICK_S = 0.1
 OUTBOX_FRAMES_MAX = 256
@@ -84,6 +85,7 @@ class Loop:
         self._writer = None
         self._parent = parent
         self._footprint, self._footprint_at = 0, 0.0
+        self._rate = TokenRate()
         self._stop = stop
         stop.wake = self._wake
 
@@ -195,7 +197,8 @@ class Loop:
             self._writer = self._table.writer(RowWorker, row)
         if now - self._footprint_at > FOOTPRINT_EVERY_S:
             self._footprint, self._footprint_at = footprint_self_bytes(), now
-        self._writer.set(**row_words(self._runtime, now, self._footprint))
+        self._writer.set(**row_words(self._runtime, now, self._footprint,
+                                      self._rate.take(self._runtime.tokens_out, now)))
         failpoint("worker.words.before")
         with suppress(TableRefused):  # cut short by somebody: control makes another, and we follow at a tick
             self._writer.flush()

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 NS = 1_000_000_000
 
 
-def row_words(worker: "Runtime", now: float, footprint_bytes: int) -> dict[str, int]:
+def row_words(worker: "Runtime", now: float, footprint_bytes: int, tokens_per_s: float = 0.0) -> dict[str, int]:
     """`now` in monotonic seconds. `active` counts whatever keeps the worker from quitting (`workers/third_key.py`)."""
     engine = worker.engine
     return {
@@ -34,4 +34,5 @@ def row_words(worker: "Runtime", now: float, footprint_bytes: int) -> dict[str, 
         "share_bytes": worker.share_bytes,
         "device_bytes": engine.memory.device_bytes,
         "breaker": engine.breaker,
+        "tokens_per_ks": round(tokens_per_s * 1000),
     }

@@ -103,7 +103,7 @@ def test_version_is_what_is_said_even_where_the_size_differs_too(table: Table, p
     content[8] = 9
     path.write_bytes(content.ljust(size, b"\0")[:size])
     line = refused(path)
-    assert "layout version 9, and this program reads version 3" in line and "`warden down`, then `warden up`" in line
+    assert "layout version 9, and this program reads version 4" in line and "`warden down`, then `warden up`" in line
 
 
 def test_header_checksum(table: Table, path: Path) -> None:

@@ -21,14 +21,15 @@ from control.table_layout import (
 from control.table_records import RowControl, RowWorker
 from control.table_writer import RecordWriter
 
-GOLDEN_VERSION = 3
+GOLDEN_VERSION = 4
 GOLDEN_ROWS = 66  # 64 models and two relays
 GOLDEN_FILE_BYTES = 77_184
 GOLDEN_ROW_BYTES = 1152
 GOLDEN = {  # kind -> first byte (in row 0), bytes, names in order; each name is one word, from the second word on
     "ControlWords": (128, 256, "epoch heartbeat_ns pid pressure_permille overload spill supervisord_at_ns "
                                "pressure_level pressure_read_at_ns ceiling_bytes reserved_bytes leaked_bytes "
-                               "available_bytes total_bytes evictions evictions_refused forced_kills"),
+                               "available_bytes total_bytes evictions evictions_refused forced_kills "
+                               "refused_by_control refused_by_gateway refused_by_worker refused_by_nobody"),
     "ControlWarning": (384, 512, " ".join(f"text_{word}" for word in range(62))),
     "GatewayWords": (896, 256, "epoch heartbeat_ns pid running_high running_medium running_low paused_high "
                                "paused_medium paused_low queued_high queued_medium queued_low admitted_high "
@@ -46,7 +47,7 @@ GOLDEN = {  # kind -> first byte (in row 0), bytes, names in order; each name is
     "RowWorker": (2048, 256, "incarnation phase accepted finished active load_progress_permille tokens_out "
                              "mlx_active_bytes mlx_peak_bytes mlx_cache_bytes footprint_bytes heartbeat_ns progress_ns "
                              "steps load_ms context_length batch_max pid gateway_epoch share_bytes device_bytes "
-                             "breaker"),
+                             "breaker tokens_per_ks"),
 }
 KINDS = {kind.__name__: kind for kind in LAYOUTS}
 WORDS = st.integers(0, 2**64 - 1)
@@ -101,7 +102,7 @@ def test_a_header_with_any_damaged_byte_is_refused(mask: int) -> None:
 def test_another_version_is_told_apart_from_damage() -> None:
     header = bytearray(encode_header(77))
     header[8:16] = struct.pack("=Q", GOLDEN_VERSION - 1)
-    with pytest.raises(VersionDiffers, match="layout version 2, and this program reads version 3"):
+    with pytest.raises(VersionDiffers, match="layout version 3, and this program reads version 4"):
         decode_header(bytes(header))
 
 
