@@ -25,9 +25,10 @@ Who gets how much
 2. The smallest useful plan is one row, the largest `batch` rows; in between, as many as fit into the room there is.
 3. A row may be longer than planned: `context_length` is the longest one that fits alone. An operator who configures a
    context is given room for one such row, as far as there is room.
-4. What was measured beats what was computed: `loaded_bytes` stands for weights and runtime, and where there is room
-   the share is at least the peak. It never makes the least that a model needs larger: an earlier run with many rows is
-   no reason why one row should not fit.
+4. What was measured beats what was computed: `loaded_bytes` stands for weights and runtime, but for no less than its
+   process counts before it is loaded, so that no started process counts for more than was free for its model. Where
+   there is room the share is at least the peak. That never makes the least that a model needs larger: an earlier run
+   with many rows is no reason why one row should not fit.
 5. After a death for want of memory the rows are halved, then the tokens of the last one, down to SMALLEST_ROW_TOKENS.
 6. `memory_gb` of a model is its share, whatever the room: rows and context are what fits into it. If not even the
    smallest plan does, that plan is the share, and `explain` says so.
@@ -180,7 +181,8 @@ def _plan(facts: ModelFacts, profile: Profile | None, rows: int, tokens: int) ->
     runtime = RUNTIME_BYTES[facts.engine] + facts.vocabulary * TOKENIZER_TOKEN_BYTES
     measured = profile is not None and profile.loaded_bytes > facts.tensor_bytes  # less would be no measurement
     if measured:
-        weights, runtime = facts.tensor_bytes, profile.loaded_bytes - facts.tensor_bytes
+        weights = facts.tensor_bytes
+        runtime = max(profile.loaded_bytes, EMPTY_BYTES[facts.engine]) - weights
     return Plan(rows, tokens, tokens, weights, kv, _prefill_bytes(facts, rows, kept), runtime, measured,
                 copy_bytes=_copied(kv, rows, facts.layers))
 

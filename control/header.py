@@ -29,8 +29,9 @@ def header_words(r: Reconciler) -> dict[str, int]:
         "available_bytes": reading.available_bytes if reading else 0,
         "total_bytes": reading.total_bytes if reading else 0,
         "evictions": r.keys.evictions,
-        "evictions_refused": r.keys.refused,
+        "evictions_refused": sum(r.keys.refused_by.values()),
         "forced_kills": r.forced_kills,
+        **{f"refused_by_{who}": count for who, count in r.keys.refused_by.items()},
     }
 
 

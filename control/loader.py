@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 NS = 1_000_000_000
 LOAD_AGAIN_S = 5.0
 RECENTLY_S = 3600.0
+NOBODY_ANY_MORE = "nobody waits for it any more"
+WANTED_AGAIN = "wanted again"  # how the reason begins of one that nobody waited for, until something else is said
 
 
 class Loader:
@@ -73,8 +75,10 @@ class Loader:
             elif facts.wanted_by == load_choice.PRELOAD and not room.preload_allowed:
                 below = f"{self.r.config.preload_below_percent:g} %"
                 self.r.explain(row, f"is preloaded when less than {below} of memory is used; {used}", now)
-            elif not waits and row.reason.startswith(messages.WAITS_FOR_ROOM):
-                self.r.explain(row, "nobody waits for it any more", now)
+            elif waits and row.reason.startswith((NOBODY_ANY_MORE, WANTED_AGAIN)):
+                self.r.explain(row, f"{WANTED_AGAIN}: {load_choice.why_wanted(facts)}", now)
+            elif not waits and row.reason.startswith((messages.WAITS_FOR_ROOM, WANTED_AGAIN)):
+                self.r.explain(row, NOBODY_ANY_MORE, now)
 
     def _send_away(self, row: RowState, why: str, now: float) -> None:
         """The process that an operator started for a model that does not fit (4)."""

@@ -3,7 +3,8 @@
 Guarantees
 1. The shares of all processes stay under the ceiling: a load gets at most what is free, and `free_bytes` counts every
    process from its start until its memory was measured back. (Measured is what left to make room. After a crash or a
-   drain, and after a restart of control, the process's end has to do; what is missing then shows in the pressure.)
+   drain, and after a restart of control, the process's end has to do; what is missing then shows in the pressure.
+   A process that an operator starts is not asked: it counts, and nothing more is given out until all fit again.)
 2. The ceiling is a promise for good, so it does not follow the moment. What other programs take meanwhile is seen by
    the pressure readings, and `free_bytes` is never more than what could be taken now without becoming critical.
 3. What did not come back is taken off the ceiling until it is measured back, or until all that the ceiling promises is
@@ -146,11 +147,7 @@ class MemoryBooks:
                 self._measure(row)
             elif not row.loading and row.effective is not Phase.READY:
                 self.work_out_need(row)  # its files may have changed
-        if self.reading is not None:
-            looked = [self.look_back(leak) for leak in self.leaks]
-            self.leaks = [leak for leak in looked if leak.missing_bytes]
-            if self._available_bytes + self._others_bytes(0) >= self.ceiling.bytes:
-                self.leaks, self.leaked_before = [], 0  # all that the ceiling promises is there
+        self._look_for_leaks()
 
     def _measure(self, row: RowState) -> None:
         words = self.r.effects.read_worker(row.index)
@@ -179,6 +176,15 @@ class MemoryBooks:
 
     def on_leak(self, stopped: Stopped) -> None:
         self.leaks.append(stopped)
+        self._look_for_leaks()
+
+    def _look_for_leaks(self) -> None:
+        """What has come back meanwhile (3). A leak itself is not there to be taken."""
+        if self.reading is not None:
+            looked = [self.look_back(leak) for leak in self.leaks]
+            self.leaks = [leak for leak in looked if leak.missing_bytes]
+            if self._available_bytes + self._held_bytes(0) >= self.ceiling.bytes:
+                self.leaks, self.leaked_before = [], 0  # all that the ceiling promises is there
 
     def fits_beside_leaks(self, row: RowState) -> bool:
         """May a model whose process left a leak be loaded again? It was found back, or there is room in any case."""
@@ -199,11 +205,12 @@ class MemoryBooks:
     def _available_bytes(self) -> int:
         return self.reading.available_bytes if self.reading else 0
 
-    def _others_bytes(self, incarnation: int, *, but: str = "") -> int:
+    def _others_bytes(self, incarnation: int, *, but: str) -> int:
         """What all workers but that incarnation hold, and what processes of other models have leaked."""
-        leaked = sum(leak.missing_bytes for leak in self.leaks if leak.slug != but)
-        return leaked + sum(self._footprint_bytes(row) for row in self.r.rows.values()
-                            if row.incarnation != incarnation)
+        return self._held_bytes(incarnation) + sum(leak.missing_bytes for leak in self.leaks if leak.slug != but)
+
+    def _held_bytes(self, incarnation: int) -> int:
+        return sum(self._footprint_bytes(row) for row in self.r.rows.values() if row.incarnation != incarnation)
 
     def _footprint_bytes(self, row: RowState) -> int:
         """By the word of its living process; 0 if that has not said it. A row that is STARTING still shows the words of

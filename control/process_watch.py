@@ -75,6 +75,7 @@ class ProcessWatch:
             refused = False  # a model that was pulled while supervisord did not answer: `shelf` tells it again
         failed = row.on_crash if refused else row.on_not_started
         failed(now, f"could not be started: {done.error}")
+        self._note_quarantine(row, now)
         self.r.tell([row])
 
     def _on_process_fact(self, row: RowState, fact: ProcessFact, now: float) -> None:
@@ -130,7 +131,12 @@ class ProcessWatch:
     def _crash(self, row: RowState, what: str, now: float) -> None:
         row.on_crash(now, what, out_of_memory=what.startswith(OUT_OF_MEMORY))
         self.r.effects.note("crashed", model=row.slug, phase=row.phase.name, reason=row.reason)
+        self._note_quarantine(row, now)
         self.r.tell([row])
+
+    def _note_quarantine(self, row: RowState, now: float) -> None:
+        if row.phase is Phase.QUARANTINED:
+            self.r.effects.note("quarantine", model=row.slug, reason=row.reason, for_s=round(row.not_before - now))
 
     def on_gone(self, row: RowState, now: float) -> None:
         """The process of a welcomed worker is no more."""

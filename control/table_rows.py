@@ -22,7 +22,7 @@ def take_table(home: Home, slugs: set[str], note: Callable[..., None]) -> tuple[
             return table, True
         reason = "rows of models that were removed fill the old one"
     except TableRefused as refused:
-        reason = str(refused)
+        reason = str(refused) if home.table.exists() else ""  # without one, this is simply the first start
     note("table_created", reason=reason)
     return Table.create(home.table, secrets.randbits(62) + 1), False
 

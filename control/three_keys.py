@@ -58,11 +58,12 @@ class Stop:
 
 
 class ThreeKeys:
-    """The reconciler's hand for evictions. `refused`: how many were refused by a key."""
+    """The reconciler's hand for evictions. `refused_by`: how many were refused, and by whom."""
 
     def __init__(self, reconciler: Reconciler, floor: int) -> None:
         self.r = reconciler
-        self.evictions = self.refused = 0
+        self.evictions = 0
+        self.refused_by = {"control": 0, "gateway": 0, "worker": 0, "nobody": 0}
         self._fences = floor
 
     def adopt_fence(self, row: RowState, fence_id: int, fence_cleared: int, now: float) -> None:
@@ -145,7 +146,7 @@ class ThreeKeys:
             self._refuse(row, "worker", message.reason)
 
     def count_refusal(self, row: RowState, by: str, why: str) -> None:
-        self.refused += 1
+        self.refused_by[by] += 1
         self.r.effects.note("evict_refused", model=row.slug, incarnation=row.incarnation, by=by, reason=why)
 
     def _refuse(self, row: RowState, by: str, why: str) -> None:
@@ -197,11 +198,19 @@ class ThreeKeys:
             self.r.books.on_leak(stop.memory)
             row.on_leak(verdict.reason)
             self.r.effects.note("leak_suspected", model=row.slug, bytes=verdict.leaked_bytes, reason=verdict.reason)
+            self._end_leak(row)  # looked at before anybody is told, since who waits for it would be refused
         else:
             row.on_memory_back(f"evicted: {stop.reason}")
         row.clear_fence()
         self.r.tell([row])
         self.r.act(now)
+
+    def _end_leak(self, row: RowState) -> bool:
+        """A model is refused only while what is missing is what it would need."""
+        ends = row.phase is Phase.LEAK_SUSPECTED and self.r.books.fits_beside_leaks(row)
+        if ends:
+            row.move(Phase.DOWN, row.reason)
+        return ends
 
     def on_new_process(self, row: RowState) -> None:
         """An operator started one although memory of the last is missing; that stays in the books."""
@@ -231,8 +240,7 @@ class ThreeKeys:
         if row.phase is Phase.VERIFY_FREE and stop is not None:
             self._verify(row, now)
         elif not row.has_process:
-            if row.phase is Phase.LEAK_SUSPECTED and self.r.books.fits_beside_leaks(row):
-                row.move(Phase.DOWN, row.reason)
+            if self._end_leak(row):
                 self.r.tell([row])
             if row.is_fenced:
                 row.clear_fence()

@@ -61,6 +61,12 @@ def test_the_share_is_the_sum_of_its_parts_and_the_plan_is_within_what_was_asked
 
 
 @given(facts_of_any, asked)
+def test_no_share_is_less_than_what_its_process_counts_for_before_it_is_loaded(facts, said):
+    """Else a process is started where its model would fit, and counts for more than is free."""
+    assert plan(facts, **said).share_bytes >= empty_bytes(facts.engine)
+
+
+@given(facts_of_any, asked)
 def test_a_plan_stays_within_the_room_unless_it_is_the_smallest(facts, said):
     made = plan(facts, **said)
     room = said["memory_bytes"] or said["room_bytes"] or 0
@@ -164,6 +170,11 @@ def test_what_was_measured_replaces_weights_and_runtime():
     assert plan(batch=1, profile=Profile(5 * GIB, 9 * GIB, 1.0), room_bytes=20 * GIB).share_bytes == 9 * GIB
     assert plan(batch=1, profile=Profile(5 * GIB, 9 * GIB, 1.0), room_bytes=7 * GIB).share_bytes == 7 * GIB
     assert plan(batch=1, profile=Profile(5 * GIB, 9 * GIB, 1.0), room_bytes=20 * GIB, shrink=1).share_bytes < 6 * GIB
+
+
+def test_a_measurement_below_what_an_empty_process_counts_is_taken_for_that():
+    made = plan(ECHO, profile=Profile(22 * MIB, 22 * MIB, 0.0))
+    assert made.measured and made.share_bytes == made.runtime_bytes == empty_bytes("echo") > 22 * MIB
 
 
 def test_a_measurement_below_the_weights_themselves_is_none():

@@ -1,8 +1,11 @@
 """Loads carried out: into a share that is free, once, and never from files that cannot be measured."""
 
 from control import messages
+from control.budget import Profile
 from control.states import Phase
 from tests.support.control_world import GIB, World
+
+MIB = 1024**2
 
 
 def world_with(*slugs: str, **settings) -> World:
@@ -147,3 +150,39 @@ def test_a_preload_that_is_held_back_says_why():
     world.used = 0.75
     world.tick(2)
     assert "less than 70 % of memory is used; 75.0 %" in world.r.rows["a"].reason
+
+
+def test_a_process_is_started_only_where_it_fits_however_little_its_model_was_measured_to_take():
+    world = world_with("big", "tiny", memory_budget_gb=0.5)
+    world.sizes_gb["big"] = 0.4
+    world.profiles["tiny"] = Profile(22 * MIB, 22 * MIB, 0.0)
+    work_out(world)
+    world.resident("big")
+    world.settle("big")
+    books = world.r.books
+    assert 22 * MIB < books.free_bytes() < books.empty_bytes(world.r.rows["tiny"])
+    world.want("tiny", medium=2)
+    world.tick(2)
+    assert world.starts("tiny") == 0 and books.reserved_bytes <= books.ceiling.bytes
+    assert world.r.rows["tiny"].reason.startswith(messages.WAITS_FOR_ROOM)
+
+
+def test_who_is_waited_for_again_while_it_starts_is_not_told_that_nobody_waits():
+    world = world_with("a", "b", memory_budget_gb=10.0)
+    world.sizes_gb.update(a=6.0, b=6.0)
+    work_out(world)
+    world.resident("a")
+    world.want("b", medium=1)
+    world.tick(2)
+    row = world.r.rows["b"]
+    assert row.phase is Phase.STARTING and row.reason.startswith(messages.WAITS_FOR_ROOM)
+    world.waits.pop("b")
+    world.tick(2)
+    assert row.reason == "nobody waits for it any more"
+    world.die("a")  # so there is room now, and nothing to explain but that it starts
+    world.want("b", medium=2)
+    world.tick(2)
+    assert row.phase is Phase.STARTING and row.reason == "wanted again: 2 waiting, the highest MEDIUM"
+    world.waits.pop("b")
+    world.tick(2)
+    assert row.phase is Phase.STARTING and row.reason == "nobody waits for it any more"

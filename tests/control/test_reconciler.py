@@ -103,6 +103,7 @@ def test_three_crashes_quarantine_with_the_reason_and_an_end():
         world.die("a")
     row = world.r.rows["a"]
     assert row.phase is Phase.QUARANTINED and "no such weights" in row.reason
+    assert ("quarantine", {"model": "a", "reason": row.reason, "for_s": QUARANTINE_S}) in world.notes
     starts = world.starts("a")
     world.tick(QUARANTINE_S - 1)
     assert world.starts("a") == starts

@@ -4,6 +4,7 @@ import pytest
 
 from control import messages
 from control.header import warning
+from control.rows import RowState
 from control.states import Phase
 from control.three_keys import FENCE_ANSWER_WITHIN_S, QUIT_AGAIN_S
 from tests.support.control_world import GATEWAY, GIB, World, evict, fenced, world_with
@@ -45,7 +46,7 @@ def test_a_busy_gateway_costs_nothing_and_the_fence_is_cleared():
     row = fenced(world)
     world.gateway_says(messages.GateBusy, "a", 2)
     assert not row.is_fenced and row.stop is None and row.effective is Phase.READY
-    assert world.r.keys.refused == 1
+    assert world.r.keys.refused_by["gateway"] == 1
     [facts] = [facts for event, facts in world.notes if event == "evict_refused"]
     assert facts["by"] == "gateway" and "2 answers in flight" in facts["reason"]
 
@@ -76,7 +77,7 @@ def test_the_worker_may_refuse_and_stays():
     row = fenced(world)
     world.gateway_says(messages.Fenced, "a")
     world.worker_says(messages.Busy, "a", "1 jobs")
-    assert not row.is_fenced and row.effective is Phase.READY and world.r.keys.refused == 1
+    assert not row.is_fenced and row.effective is Phase.READY and world.r.keys.refused_by["worker"] == 1
 
 
 def test_quit_is_said_again_and_never_taken_back():
@@ -126,6 +127,41 @@ def test_memory_that_does_not_come_back_is_taken_off_the_ceiling_and_said():
     world.available_gb = 22.0
     world.tick()
     assert row.phase is Phase.DOWN and world.r.books.leaked_bytes == 0 and warning(world.r, world.now) == ""
+
+
+def memory_missing(world: World, size_gb: float, footprint_gb: float, available_gb: float) -> RowState:
+    """`a` is waited for, and of its last process nothing came back in time."""
+    world.sizes_gb["a"] = size_gb
+    world.set_words("a", footprint_bytes=int(footprint_gb * GIB))
+    world.available_gb = available_gb
+    world.read_memory()
+    world.waits["a"] = (0, 1, 0)
+    evict(world)
+    world.die("a")
+    world.said.clear()
+    world.tick(16)
+    return world.r.rows["a"]
+
+
+@pytest.mark.parametrize("size_gb, settings", [
+    (5, {}),  # it fits beside what is missing
+    (18, {"memory_budget_gb": 20.0}),  # or all that is promised is there without it
+])
+def test_memory_that_others_took_meanwhile_refuses_nobody_whom_it_does_not_concern(size_gb, settings):
+    world = world_with("a", total_gb=64, **settings)
+    row = memory_missing(world, size_gb, 10, available_gb=30)
+    told = [message.phase for message in world.said_to(GATEWAY, messages.ModelState)]
+    assert row.phase is Phase.STARTING and Phase.LEAK_SUSPECTED not in told, "its waiters would be answered 503"
+    assert [facts["model"] for event, facts in world.notes if event == "leak_suspected"] == ["a"]
+
+
+def test_what_leaked_is_not_taken_for_memory_that_is_there():
+    world = world_with("a", total_gb=32)
+    row = memory_missing(world, 25, 10, available_gb=20)
+    books = world.r.books
+    assert books.ceiling.bytes < 30 * GIB, "what is available and what leaked are more together"
+    world.tick(5)
+    assert row.phase is Phase.LEAK_SUSPECTED and books.leaked_bytes == 10 * GIB
 
 
 def test_an_end_by_itself_clears_the_fence_and_counts_no_eviction():
