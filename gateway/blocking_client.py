@@ -19,6 +19,7 @@ from gateway.protocol import (
     CallerInfo,
     Done,
     Fetching,
+    MetricsInfo,
     ModelInfo,
     OrderDone,
     Progress,
@@ -133,6 +134,9 @@ class BlockingClient:
 
     def stats(self) -> StatsInfo:
         return protocol.decode_stats(self._result(protocol.Stats(next(self._ids))))
+
+    def metrics(self) -> MetricsInfo:
+        return protocol.decode_metrics(self._result(protocol.Metrics(next(self._ids))))
 
     # -- many at a time, in the caller's own loop ----------------------------------------------------------------
 

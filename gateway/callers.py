@@ -121,6 +121,10 @@ class Callers:
                 return link
         return None
 
+    def is_http(self, client: bytes) -> bool:
+        """Is it our own http? It decides itself who may see what is no model's answer."""
+        return client in self._faces
+
     def identify(self, client: bytes, key: str = "", caller: str = "") -> Caller:
         """Raises: Refusal `unauthorized`, or `gateway_unavailable` (5)."""
         link = self._link_of(client)

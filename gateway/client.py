@@ -22,6 +22,7 @@ from gateway.protocol import (
     CallerInfo,
     CountInfo,
     Done,
+    MetricsInfo,
     ModelInfo,
     OrderDone,
     Progress,
@@ -217,6 +218,10 @@ class GatewayClient:
 
     async def stats(self) -> StatsInfo:
         return protocol.decode_stats(await self._result(self._ask(protocol.Stats(next(self._ids)))))
+
+    async def metrics(self) -> MetricsInfo:
+        """What was measured of all requests since that gateway began."""
+        return protocol.decode_metrics(await self._result(self._ask(protocol.Metrics(next(self._ids)))))
 
     async def _result(self, answer: Answer) -> bytes:
         try:

@@ -52,6 +52,9 @@ class Desk:
     # -- questions -------------------------------------------------------------------------------------------
 
     def on_question(self, client: bytes, question: msgspec.Struct, now: float) -> None:
+        if isinstance(question, protocol.Metrics) and self.d.callers.is_http(client):  # whoever it asks for
+            self.answer(client, question.id, self.d.measures.info(self.d, self.d.config.models))
+            return
         try:
             caller = self.d.callers.identify(client, question.key, getattr(question, "caller", ""))
             match question:
@@ -62,6 +65,9 @@ class Desk:
                     self.answer(client, question.id, self.model_info(self._find(question.model, caller), now))
                 case protocol.Stats():
                     self.answer(client, question.id, self.stats(now))
+                case protocol.Metrics():
+                    shown = [m for m in self.d.config.models if caller.is_operator or caller.may_use(m)]
+                    self.answer(client, question.id, self.d.measures.info(self.d, shown))
                 case protocol.Route():
                     self.answer(client, question.id, explain(self.d, self.d.intake.make(client, question, now), now))
                 case protocol.Tokenize():

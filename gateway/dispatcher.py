@@ -34,6 +34,7 @@ from gateway.gate import Gates
 from gateway.hops import Hops
 from gateway.intake import Intake
 from gateway.library_orders import LibraryOrders, Store
+from gateway.measures import Measures
 from gateway.orders import Orders
 from gateway.pools import Pools
 from gateway.pulls import Pulls
@@ -84,6 +85,7 @@ class Dispatcher:
         self.callers = Callers(config, secret)
         self.rate_limit = RateLimit(config.rate_limit_window_s)
         self.counters = Counters(epoch, [*(m.slug for m in config.models), *config.relays.values()])
+        self.measures = Measures(m.slug for m in config.models)
         self.availability = Availability(self)
         self.desk = Desk(self)
         self.counting = Counting(self)
@@ -108,6 +110,7 @@ class Dispatcher:
         self.config = self.callers.config = config
         slugs = {*config.by_slug, *config.relays.values()}
         self.counters.take_models(slugs)
+        self.measures.take_models(config.by_slug)
         for gone in self.desk.states.keys() - slugs:
             del self.desk.states[gone]
 
@@ -178,6 +181,8 @@ class Dispatcher:
         if not sent:
             request.attempt -= 1
             return False
+        if not request.dispatched_at:
+            self.measures.on_begin(request, now)
         request.worker, request.accepted, request.dispatched_at = worker.identity, False, now
         request.load_ms = max(0.0, self.opened_at[request.ticket.target] - request.ticket.arrived) * 1000
         self.counters.on_dispatch(request, now)
@@ -238,8 +243,9 @@ class Dispatcher:
     # -- ends ------------------------------------------------------------------------------------------------
 
     def say_error(self, client: bytes, request_id: str, refusal: Refusal,
-                  rate: protocol.RateInfo | None = None) -> None:
-        """To somebody who has no request here."""
+                  rate: protocol.RateInfo | None = None, *, asked_answer: bool = False) -> None:
+        """To somebody who has no request here. `asked_answer`: it asked for one, and was not admitted."""
+        (self.measures.refused if asked_answer else self.measures.refused_besides)[refusal.code] += 1
         self.fanout.say(client, waiting.make_error(request_id, refusal.code, refusal.message, refusal.retry_after_s,
                                                    rate))
 
@@ -249,6 +255,10 @@ class Dispatcher:
         if request.worker:
             self.admission.finish(request.ticket.id)
         self.counters.on_end(request, event, now)
+        self.measures.on_end(request, event)
+        if isinstance(event, protocol.Error) and protocol.ERRORS[event.code].fault in ("server", "upstream"):
+            self.effects.note("request_failed", request_id=request.trace, model=request.ticket.target, code=event.code,
+                              status=event.status)  # its message may quote what another server said
         self.fanout.say(request.client, event)
         if request.worker:
             self.second_key.on_job_left(request.ticket.target)

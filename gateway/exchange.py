@@ -42,8 +42,8 @@ HELLO = protocol.Hello(batch=True)
 UNWRITABLE = (OverflowError, TypeError, RecursionError, UnicodeEncodeError)  # a schema may hold anything
 # Answered late by their nature; only silence ends the wait for them.
 Patient = protocol.LoadModel | protocol.Pull | protocol.Copy | protocol.Delete | protocol.Order
-Question = (protocol.Submit | protocol.Route | protocol.ListModels | protocol.Show | protocol.Stats | protocol.WhoAmI
-            | protocol.Tokenize | Patient)
+Question = (protocol.Submit | protocol.Route | protocol.ListModels | protocol.Show | protocol.Stats | protocol.Metrics
+            | protocol.WhoAmI | protocol.Tokenize | Patient)
 decode_frame = msgspec.msgpack.Decoder(protocol.Event | list[protocol.Event]).decode
 
 

@@ -170,6 +170,8 @@ class Hops:
         request.ticket.target = choice.step.target
         if choice.reason == "overloaded":
             self.spilled += 1
+            self.d.effects.note("spill", request_id=request.trace, model=request.model.slug, to=choice.step.backend,
+                                reason=choice.reason)
 
     def reconsider(self, now: float) -> None:
         """All that wait (2)."""
@@ -220,7 +222,7 @@ class Hops:
             request.tried = before
             return False
         request.failures += (f"{request.step.backend}: {message}",)
-        self.d.effects.note("hop", request=request.ticket.id, failed=request.step.backend, code=code,
+        self.d.effects.note("hop", request_id=request.trace, failed=request.step.backend, code=code,
                             to=choice.step.backend)
         self.d.counters.on_not_started(request)
         self.d.admission.finish(request.ticket.id)

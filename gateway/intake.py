@@ -77,7 +77,7 @@ class Intake:
             self._admit(request, submit, rate, now)
         except Refusal as refusal:
             self.d.counters.rejected += 1
-            self.d.say_error(client, submit.id, refusal, rate)
+            self.d.say_error(client, submit.id, refusal, rate, asked_answer=True)
 
     def ask_rate(self, caller: Caller, now: float) -> tuple[protocol.RateInfo | None, Refusal | None]:
         """One more of what counts: how much is left (None: no limit), and why not, if it is too much."""

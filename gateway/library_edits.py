@@ -6,6 +6,8 @@ from control.config import MODELS_MAX, Config, ModelConfig, canonical, slug_of
 from control.library import ALIASES_MAX, DROPPED_MAX, Dropped, Fetched, Library
 from gateway.refusal import Refusal
 
+WEIGHTS_STAY = "its weights stay: another name or model uses them, or they were there before mlx-warden"
+
 
 def why_not_new(name: str, config: Config) -> Refusal | None:
     """Why no pulled model may be called so; None if one may, also in the place of one that is pulled already."""

@@ -25,6 +25,7 @@ from control.library_file import LibraryNotWritten
 from control.states import HAS_PROCESS
 from gateway import protocol
 from gateway.library_edits import (
+    WEIGHTS_STAY,
     weights_text,
     why_not_new,
     why_not_ours,
@@ -214,7 +215,7 @@ class LibraryOrders:
         drops = [drop for drop in self.library.dropped if change.before is not None
                  and drop not in change.before.dropped]
         if code or not drops:
-            change.done(code, text)
+            change.done(code, text or (WEIGHTS_STAY if change.leaving is not None else ""))
             return
         self._drop(drops[0], lambda trouble, size: change.done("", weights_text(trouble, size)))
 

@@ -12,7 +12,7 @@ frame as an *array* of such maps instead (everything that one turn of the gatewa
                                      done | error
                                                 (an answer to `inputs` has vectors* in place of tokens)
     client  -> cancel                the request ends with done(finish_reason="cancelled") unless it ended before
-    client  -> list | show | stats | route | whoami | tokenize   answered by result or error
+    client  -> list | show | stats | metrics | route | whoami | tokenize   answered by result or error
     client  -> load                             answered by progress*, then result or error
     client  -> pull                             answered by fetching*, then result or error
     client  -> copy | delete                    answered by result or error
@@ -50,7 +50,11 @@ from gateway.protocol_info import (
     BackendInfo,
     CallerInfo,
     CountInfo,
+    HistogramCounts,
+    HistogramKind,
+    MetricsInfo,
     ModelInfo,
+    ModelMetrics,
     OrderDone,
     PullDone,
     RouteInfo,
@@ -90,9 +94,10 @@ __all__ = ["AUTO", "BIASES_MAX", "BODY_MAX_BYTES", "ERRORS", "HANDED_ON", "ID_MA
            "KEEP_ALIVE_MAX_S", "KEY_MAX_CHARS", "LOGPROBS_MAX", "MESSAGES_MAX", "NAMED", "NONE", "OPTION_TOKENS_MAX",
            "PRIORITIES", "REQUIRED", "STOP_MAX", "STOP_MAX_CHARS", "TERMINAL", "TOKENS_MAX", "TOOLS_MAX", "USER",
            "Accepted", "BackendInfo", "CallPiece", "CallerInfo", "CountInfo", "Done", "Error", "ErrorCode", "Event",
-           "Fetching", "Message", "ModelInfo", "Note", "Options", "OrderDone", "Progress", "PullDone", "RateInfo",
-           "Result", "Route", "RouteInfo", "RouteStep", "Started", "StatsInfo", "Submit", "Timings", "TokenLogprob",
-           "Tokens", "Tool", "ToolCall", "Usage", "Vectors", "Welcome", "backend_of"]
+           "Fetching", "HistogramCounts", "HistogramKind", "Message", "MetricsInfo", "ModelInfo", "ModelMetrics",
+           "Note", "Options", "OrderDone", "Progress", "PullDone", "RateInfo", "Result", "Route", "RouteInfo",
+           "RouteStep", "Started", "StatsInfo", "Submit", "Timings", "TokenLogprob", "Tokens", "Tool", "ToolCall",
+           "Usage", "Vectors", "Welcome", "backend_of"]
 
 VERSION = 1
 
@@ -129,6 +134,16 @@ class Show(msgspec.Struct, tag="show", tag_field="type", frozen=True):
 
 class Stats(msgspec.Struct, tag="stats", tag_field="type", frozen=True):
     """Answered by a result whose value is `StatsInfo`."""
+
+    id: Id
+    key: Key = ""
+
+
+class Metrics(msgspec.Struct, tag="metrics", tag_field="type", frozen=True):
+    """What was measured of all requests. Answered by a result whose value is `MetricsInfo`.
+
+    Our own http needs no key for it: it has decided who may see that, and must know it while nobody gives a key.
+    """
 
     id: Id
     key: Key = ""
@@ -234,8 +249,8 @@ class WhoAmI(msgspec.Struct, tag="whoami", tag_field="type", frozen=True):
 
 
 Order = Unload | Evict | Pin | Unpin
-FromClient = (Hello | Submit | Route | Cancel | ListModels | Show | Stats | WhoAmI | Tokenize | LoadModel | Pull | Copy
-              | Delete | Unload | Evict | Pin | Unpin)
+FromClient = (Hello | Submit | Route | Cancel | ListModels | Show | Stats | Metrics | WhoAmI | Tokenize | LoadModel
+              | Pull | Copy | Delete | Unload | Evict | Pin | Unpin)
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -245,6 +260,7 @@ decode_events = msgspec.msgpack.Decoder(list[Event]).decode
 decode_models = msgspec.msgpack.Decoder(list[ModelInfo]).decode
 decode_model = msgspec.msgpack.Decoder(ModelInfo).decode
 decode_stats = msgspec.msgpack.Decoder(StatsInfo).decode
+decode_metrics = msgspec.msgpack.Decoder(MetricsInfo).decode
 decode_route = msgspec.msgpack.Decoder(RouteInfo).decode
 decode_caller = msgspec.msgpack.Decoder(CallerInfo).decode
 decode_count = msgspec.msgpack.Decoder(CountInfo).decode

@@ -74,6 +74,51 @@ class StatsInfo(msgspec.Struct, frozen=True):
     backends: list[BackendInfo] = []
 
 
+class HistogramKind(msgspec.Struct, frozen=True):
+    """`edges` rise; a value belongs to the first that is not below it."""
+
+    name: str
+    edges: list[float]
+
+
+class HistogramCounts(msgspec.Struct, frozen=True):
+    """`counts` by bucket, not cumulative: one for each edge, and one for what is above them all."""
+
+    counts: list[int]
+    sum: float
+
+
+class ModelMetrics(msgspec.Struct, frozen=True):
+    """Of one model since this gateway began. `ended`: stop | length | abort | error; `histograms` in the order of
+    `MetricsInfo.kinds`. Tokens of answers under way are among `generation_tokens`.
+    """
+
+    slug: str
+    name: str
+    audience: str
+    ended: dict[str, int]
+    prompt_tokens: int
+    generation_tokens: int
+    histograms: list[HistogramCounts]
+
+
+class MetricsInfo(msgspec.Struct, frozen=True):
+    """What was measured since this gateway began. `waits` in seconds by class, the highest first.
+
+    `ended`: admitted requests by how they ended (stop, length, cancelled, or an error's code). `refused`: requests that
+    were not admitted, by code; `refused_besides`: questions, loads and orders.
+    """
+
+    epoch: int
+    kinds: list[HistogramKind]
+    models: list[ModelMetrics]
+    wait_edges_s: list[float]
+    waits: list[HistogramCounts]
+    ended: dict[str, int]
+    refused: dict[str, int]
+    refused_besides: dict[str, int]
+
+
 class OrderDone(msgspec.Struct, frozen=True):
     """An order (unload, evict, pin, unpin, copy, delete) was taken; `text` says what came of it, for people."""
 

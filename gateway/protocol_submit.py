@@ -26,6 +26,7 @@ KEEP_ALIVE_MAX_S = 1e15  # in milliseconds it still fits into a word of the tabl
 Key = Annotated[str, msgspec.Meta(max_length=KEY_MAX_CHARS)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_MAX_CHARS)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
+Traceparent = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})?$")]
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Input = str | Annotated[list[TokenId], msgspec.Meta(min_length=1, max_length=TOKENS_MAX)]
 OneModel = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]  # an order never means the default model
@@ -86,7 +87,8 @@ class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True, omit_d
     backends, `victoria` the one for a chat with that agent; `session` is what the agent calls the conversation.
     `demanding`: tools, a schema or reasoning are asked, so this is no simple work. `hop`: how often the request was
     handed on already. `key`: the API key; `caller`: whose share of the queue it counts for (heard from http alone).
-    `trace`: what other servers are told that this request is called; not given: something unique.
+    `trace`: what other servers are told that this request is called; not given: something unique. `traceparent`: where
+    it stands in a distributed trace (W3C Trace Context), for other servers.
     `keep_alive_s`: how long the model should stay loaded after this answer; negative: for ever, 0: unload it as soon
     as it is idle, not given: as configured. Of several requests the newest decides.
 
@@ -117,6 +119,7 @@ class Submit(msgspec.Struct, tag="submit", tag_field="type", frozen=True, omit_d
     demanding: bool = False
     hop: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
     trace: Name = ""
+    traceparent: Traceparent = ""
     key: Key = ""
     inputs: Annotated[list[Input], msgspec.Meta(min_length=1, max_length=INPUTS_MAX)] | None = None
     tools: Annotated[list[Tool], msgspec.Meta(max_length=TOOLS_MAX)] = []

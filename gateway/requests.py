@@ -49,6 +49,7 @@ class Request:
     extras: Extras | None = None
     category: str = ""
     trace: str = ""
+    traceparent: str = ""
     session: str = ""
     max_steps: int = 0
     keep_alive_s: float | None = None
@@ -76,13 +77,7 @@ class Request:
 
 
 def make_request(
-    submit: protocol.Submit,
-    client: bytes,
-    caller: Caller,
-    config: Config,
-    *,
-    number: int,
-    now: float,
+    submit: protocol.Submit, client: bytes, caller: Caller, config: Config, *, number: int, now: float,
     draw_seed: Callable[[], int],
 ) -> Request:
     """Check `submit` against `config` and complete it. Where it goes is not decided yet.
@@ -121,6 +116,7 @@ def make_request(
         extras=extras_of(submit),
         category=submit.category.lower(),
         trace=submit.trace or f"{client.hex()[:16]}-{number}",  # ids are counted anew by each client
+        traceparent=submit.traceparent,
         session=submit.session,
         max_steps=submit.max_steps,
         keep_alive_s=submit.keep_alive_s,
@@ -157,7 +153,7 @@ def remote_of(request: Request) -> Remote | None:
     if not request.is_relayed:
         return None
     return Remote(request.step.model, request.work.hop + 1, request.trace, request.session, request.max_steps,
-                  request.ticket.priority.name.lower())
+                  request.ticket.priority.name.lower(), request.traceparent)
 
 
 def chat_messages(messages: list[protocol.Message] | None) -> list[ChatMessage] | None:

@@ -114,6 +114,8 @@ class WorkerSide:
         request.accepted = True
         said = bool(item.text or item.more)
         vectors = item.more.vectors if item.more is not None else []
+        if not request.next_position and (item.ids or said):
+            self.d.measures.on_first(request, now)
         request.next_position += len(item.ids) or len(vectors) or (request.is_relayed and said)
         if vectors:
             self.d.fanout.say(request.client, protocol.Vectors(request.id, vectors))
@@ -129,7 +131,7 @@ class WorkerSide:
         """A job that the worker accepted and has no more, with no word of its end: that was lost with a connection."""
         for request in [r for r in self.d.requests.values() if r.worker == worker.identity and r.accepted]:
             if request.ticket.id not in in_hand:
-                self.d.effects.note("end_lost", model=worker.slug, job=request.ticket.id)
+                self.d.effects.note("end_lost", model=worker.slug, request_id=request.trace)
                 if request.is_relayed and not request.cancelling:
                     self._fail(request, "upstream_failed", "the end of this answer was lost with a connection", now)
                 elif request.next_position == 0 or request.cancelling:
@@ -175,7 +177,7 @@ class WorkerSide:
                                            self.d.effects.read_worker(worker.slug))
         self.d.counters.lost_to_eviction += len(held) if evicted else 0  # three keys were there to keep this at 0
         self.d.effects.note("worker_lost", model=worker.slug, incarnation=worker.incarnation, reason=reason,
-                            jobs=len(held), evicted=evicted)
+                            jobs=len(held), evicted=evicted, requests=[request.trace for request in held])
         for request in held:
             if request.cancelling:
                 self.d.end_cancelled(request, now)

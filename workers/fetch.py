@@ -64,7 +64,9 @@ def pull(repository: str, teller: Teller) -> lines.Done:
     check_room(sum(part.size - begun_bytes(folder, part) for part in lacking(parts, snapshot)), folder)
     with WeakFileLock(lock_of(folder, USERS_LOCK)):
         by_us = claim(folder, info.sha, our_home())  # before it is looked at: from now on nobody deletes it
-    missing = lacking(parts, snapshot)
+    missing, whole_bytes = lacking(parts, snapshot), sum(part.size for part in parts)
+    teller.say(lines.Progress(lines.MANIFEST, total=whole_bytes, completed=whole_bytes - sum(
+        part.size - begun_bytes(folder, part) for part in missing)))
     for part in sorted(missing, key=lambda part: bool(part.sha256)):  # the small ones first
         fetch(repository, info.sha, part, folder, teller)
     for part in parts:
@@ -73,7 +75,7 @@ def pull(repository: str, teller: Teller) -> lines.Done:
     teller.say(lines.Progress(lines.WRITING))
     write_reference(folder, info.sha)
     path = check(str(snapshot)).path
-    return lines.Done(path, info.sha, by_us, sum(part.size for part in parts))
+    return lines.Done(path, info.sha, by_us, whole_bytes)
 
 
 def folder_of(repository: str) -> Path:

@@ -72,7 +72,7 @@ class Remote(msgspec.Struct, array_like=True, frozen=True):
     """What a relay needs besides. `model`: what its server calls it. `hop`: what it tells its server, 1 or more.
 
     `session`: the conversation as the caller calls it; "" for none. `max_steps` 0: the server's own. `priority`: the
-    class of the request, by name.
+    class of the request, by name. `traceparent`: its place in a distributed trace; "" for none.
     """
 
     model: str
@@ -81,6 +81,7 @@ class Remote(msgspec.Struct, array_like=True, frozen=True):
     session: str = ""
     max_steps: Word = 0
     priority: str = "medium"
+    traceparent: str = ""
 
 
 class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):

@@ -170,6 +170,11 @@ def wait_at_most(clock: asyncio.Timeout, patience: _Patience) -> None:
     clock.reschedule(asyncio.get_running_loop().time() + patience.limit_s)
 
 
+def trace_headers(traceparent: str) -> dict[str, str]:
+    """Where the request stands in a distributed trace; nothing if it is in none."""
+    return {"traceparent": traceparent} if traceparent else {}
+
+
 async def finish(lines: AsyncIterator[bytes]) -> None:
     """After the last line that counts: read on to the end for a moment, else the server takes its caller for gone."""
     with suppress(TimeoutError, UpstreamFailed):

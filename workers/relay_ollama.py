@@ -22,7 +22,7 @@ from workers.engine import EngineJob
 from workers.job_parts import AUTO, NONE, Tool
 from workers.protocol import ChatMessage, End, Sampling
 from workers.relay import PRIORITY_HEADER, Aside, Limits, Piece, UpstreamFailed, not_offered
-from workers.relay_http import Remote, finish
+from workers.relay_http import Remote, finish, trace_headers
 from workers.relay_ollama_lines import end_of, piece_of, read_line
 
 MODELS_MAX, MODEL_MAX_BYTES = 4000, 256  # all the names fit into one frame
@@ -66,7 +66,8 @@ class OllamaServer:
 
     async def _answer(self, job: EngineJob) -> AsyncIterator[Piece | Aside | End]:
         path, body = request_of(job)
-        headers = {"X-Request-Id": job.remote.request_id, PRIORITY_HEADER: job.remote.priority}
+        headers = {"X-Request-Id": job.remote.request_id, PRIORITY_HEADER: job.remote.priority} | trace_headers(
+            job.remote.traceparent)
         calls, calls_max = 0, None if job.extras.parallel_tools else 1
         async with aclosing(self._remote.lines(path, body, job.remote.hop, **headers)) as lines:
             async for line in lines:

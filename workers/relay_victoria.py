@@ -21,7 +21,7 @@ from workers.engine import EngineJob
 from workers.job_parts import NONE
 from workers.protocol import End
 from workers.relay import PRIORITY_HEADER, Aside, Limits, Piece, UpstreamFailed, not_offered
-from workers.relay_http import Remote, finish
+from workers.relay_http import Remote, finish, trace_headers
 
 DATA = b"data:"
 ASIDES = ("start", "step", "progress")
@@ -46,7 +46,7 @@ class VictoriaServer:
 
     async def answer(self, job: EngineJob) -> AsyncIterator[Piece | Aside | End]:
         headers = {"X-Correlation-ID": job.remote.request_id, "Accept": "text/event-stream",
-                   PRIORITY_HEADER: job.remote.priority}
+                   PRIORITY_HEADER: job.remote.priority} | trace_headers(job.remote.traceparent)
         async with aclosing(self._remote.lines("/stream", request_of(job), job.remote.hop, **headers)) as lines:
             async for line in lines:
                 if not line.startswith(DATA):

@@ -152,6 +152,8 @@ def test_under_load_simple_work_is_answered_by_the_relay_and_complex_work_by_mlx
     assert sorted(sent_to(world, "a")) == sorted(f"c{n}" for n in range(20))
     assert sorted(sent_to(world, "ollama")) == sorted(f"s{n}" for n in range(20))
     assert {world.end_of(f"s{n}").reason for n in range(20)} == {"overloaded"} and world.d.hops.spilled == 20
+    spills = [facts for event, facts in world.notes if event == "spill"]
+    assert len(spills) == 20 and (spills[0]["model"], spills[0]["to"]) == ("a", "ollama")
 
 
 def test_without_load_all_is_answered_by_mlx():

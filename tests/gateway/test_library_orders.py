@@ -211,7 +211,8 @@ def test_weights_that_somebody_else_uses_or_fetched_stay():
         world = world_with_model(library, mine)
         delete(world, "d", "org/tiny")
         world.tells()
-        assert world.ended("d") and not world.fetches and world.library.dropped == ()
+        assert not world.fetches and world.library.dropped == ()
+        assert "weights stay" in protocol.decode_order(world.end_of("d").value).text
 
 
 def test_weights_whose_deletion_was_cut_short_are_deleted_at_the_next_start():

@@ -12,7 +12,8 @@ from gateway.protocol import ERRORS, Message, Options, Submit
 FROM_CLIENT = [
     protocol.Hello(), protocol.Hello(1, True, "warden-k", "secret"), protocol.Cancel("1"), protocol.WhoAmI("1", "k"),
     protocol.ListModels("1"),
-    protocol.Show("1", "tiny"), protocol.Stats("1"), protocol.LoadModel("1", "", -1.0), Submit("1", prompt="hi"),
+    protocol.Show("1", "tiny"), protocol.Stats("1"), protocol.Metrics("1"), protocol.LoadModel("1", "", -1.0),
+    Submit("1", prompt="hi"),
     Submit("1", tokens=[0, 2**31 - 1], priority="low", caller="ann", deadline_s=1.5, keep_alive_s=0.0),
     Submit("1", "tiny", prompt="hi", category="coding", kind="chat", victoria=True, session="s", max_steps=3,
            demanding=True, hop=1, key="warden-k"),

@@ -212,3 +212,17 @@ def test_a_worker_of_another_version_gets_no_job_and_the_journal_names_it_once()
     assert (facts["model"], facts["speaks"], facts["needs"]) == ("a", jobs.VERSION - 1, jobs.VERSION)
     world.worker_up("a", b"new", incarnation=2)
     assert [job.job for job in world.jobs_sent()] and not world.ended("q")
+
+
+def test_the_lines_about_a_request_bear_the_id_that_its_caller_knows():
+    world = World()
+    world.worker_up()
+    world.submit("r1", trace="mine")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Accept, job.job, job.attempt)
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, 1, 0, [1], "x", None)])
+    world.set_row("a", Phase.BACKOFF, 1)
+    world.turn()
+    told = dict(world.notes)
+    assert told["worker_lost"]["requests"] == ["mine"]
+    assert told["request_failed"] == {"request_id": "mine", "model": "a", "code": "worker_crashed", "status": 500}

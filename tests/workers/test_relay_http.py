@@ -37,6 +37,14 @@ def test_hop_class_and_request_id_are_told(upstream):
     assert headers["x-request-id" if upstream.kind == "ollama" else "x-correlation-id"] == "req-77"
 
 
+def test_the_place_in_a_trace_is_told_if_there_is_one(upstream):
+    traceparent = f"00-{'4b' * 16}-{'0f' * 8}-01"
+    hear(server_of(upstream), chat("hello", remote=RemoteJob("m", 1, "r", traceparent=traceparent)))
+    assert upstream.wait_asked()["headers"]["traceparent"] == traceparent
+    hear(server_of(upstream), chat("hello"))
+    assert "traceparent" not in upstream.wait_asked(2)["headers"]
+
+
 def test_a_request_id_that_no_header_may_hold_is_cleaned_and_harms_nobody(upstream):
     heard = hear(server_of(upstream), chat("hello", remote=RemoteJob("m", 1, "a\r\nX-Evil: 1\0é" + "z" * 1000)))
     headers = upstream.wait_asked()["headers"]
