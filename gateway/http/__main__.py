@@ -27,7 +27,9 @@ from gateway.client import GatewayClient
 from gateway.http.app import make_app
 from gateway.http.call import STOPPING, Services
 from gateway.http.connection import Connection
+from gateway.http.dashboard_feed import Feed
 from gateway.http.table_reader import TableReader
+from gateway.http.tracing import make_tracing
 from gateway.key_file import refuse_open_without_keys
 from gateway.keys import KeysRefused
 
@@ -43,11 +45,12 @@ class Server(uvicorn.Server):
     And no answer is cut: what is not finished in time ends with an error while it can still be sent.
     """
 
-    def __init__(self, config: uvicorn.Config, client: GatewayClient) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
-        self._client = client
+        self._client, self._feed = services.client, services.feed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._feed.stop()  # it has no end of its own
         timer = asyncio.get_running_loop().call_later(GRACEFUL_S - LAST_WORDS_S, self._client.give_up, *STOPPING)
         await super().shutdown(sockets)
         timer.cancel()
@@ -120,15 +123,17 @@ def bind(config: Config, home: Home) -> socket.socket:
 
 def make_server(config: Config, home: Home, journal: Journal) -> Server:
     secret = read_http_secret(home) or "not there"  # the gateway takes us for nobody then, and not for a local person
+    table = TableReader(home.table)
     services = Services(config, GatewayClient(home.endpoint("clients"), config.body_max_bytes, secret=secret),
-                        TableReader(home.table), journal.info)
+                        table, journal.info, Feed(config, table.snapshot, home.logs),
+                        make_tracing(os.environ, journal.warning))
     log = logging.getLogger("uvicorn.error")
     log.addHandler(JournalHandler(journal))
     log.propagate = False
     return Server(uvicorn.Config(
         make_app(services), http=Connection, loop="uvloop", ws="none", lifespan="on", interface="asgi3",
         log_config=None, log_level=logging.ERROR, access_log=False, server_header=False, proxy_headers=False,
-        backlog=BACKLOG_MAX, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACEFUL_S), services.client)
+        backlog=BACKLOG_MAX, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=GRACEFUL_S), services)
 
 
 if __name__ == "__main__":

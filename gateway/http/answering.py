@@ -1,7 +1,8 @@
 """From the events of one request to the bytes of one response, streamed or whole.
 
 1. Nothing is sent before the first token, end or error, so that a refusal has its real status code; but a caller
-   that waits longer than WAIT_BEFORE_HEADERS_S gets headers and a sign of life, and another every SIGN_EVERY_S.
+   that waits longer than WAIT_BEFORE_HEADERS_S gets headers and a sign of life, and another every SIGN_EVERY_S. Who
+   asks with TELL_AT_ONCE hears each news of the queue when it comes, and gets the headers with the first.
 2. A caller that goes away has its request cancelled in the same turn of the loop.
 3. After the first byte an error is the last line or event of the stream, in the dialect's shape, never a clean end.
 4. Tokens that wait to be sent leave together, in one send; there is no task per token.
@@ -11,6 +12,8 @@ A whole answer can show no sign of life: JSON has no place for one. Its headers 
 
 import asyncio
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from gateway.client import Answer, GatewayError
 from gateway.http.call import Call
@@ -22,6 +25,7 @@ from gateway.protocol import Accepted, Done, Note, Progress, Result, Started, Ti
 
 WAIT_BEFORE_HEADERS_S = 10.0
 SIGN_EVERY_S = 10.0
+TELL_AT_ONCE = "x-warden-progress"  # a header, of any value
 
 
 def wall_clock() -> str:
@@ -59,6 +63,7 @@ async def whole_answer(call: Call, face: Face, answer: Answer, heard: Heard | No
                     on_started(call, face, event, told, named=named)
                 elif isinstance(event, Done):
                     check_end(event)
+                    call.done = event
                     await call.reply(face.whole(heard, event, wall_clock()),
                                      headers=told | headers_of(event))
                 elif isinstance(event, Result):
@@ -90,7 +95,7 @@ class Stream:
             if not self.call.started:
                 raise
             self.call.failed(error.status, error.code)
-            found = problem_of(error.code, error.message, self.call.names)
+            found = problem_of(error.code, self.call.hidden(error.message), self.call.names)
             await self.call.body(self.face.error(found.code, found.message, found.param), more=False)
 
     async def turn(self) -> None:
@@ -130,7 +135,8 @@ class Stream:
                 self.headers |= self.told | {"x-warden-model": event.model}
             case Progress():
                 self.call.elsewhere.see(event)
-                self.progress = event
+                self.progress = replace(event, detail=self.call.hidden(event.detail))
+                return self.face.waiting(self.progress, wall_clock()) if TELL_AT_ONCE in self.call.headers else b""
             case Note():
                 return self.face.note(event)
             case Started():
@@ -142,6 +148,7 @@ class Stream:
                 return late + self.face.started(event)
             case Done():
                 check_end(event)
+                self.call.done = event
                 self.headers |= headers_of(event)
                 self.over = True
                 return self.face.done(event, wall_clock())

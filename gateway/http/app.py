@@ -1,5 +1,6 @@
 """Which path is answered by whom. The table of routes, the guard around them, and errors that no handler raised."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,9 @@ from gateway.http import (
     anthropic_count,
     anthropic_models,
     chat_api,
+    dashboard_api,
     embed_api,
+    metrics,
     ollama_api,
     ollama_library,
     ollama_models,
@@ -22,11 +25,13 @@ from gateway.http import (
     openai_completions,
     openai_models,
     ops_api,
+    pages,
     responses_api,
 )
 from gateway.http.call import Call, Endpoint, Handler, Services
 from gateway.http.errors import ANTHROPIC_VERSION, Problem, dialect_of, error_body, error_headers, status_of
 from gateway.http.guard import Guard
+from gateway.http.metrics_tally import Tally
 from gateway.http.openapi import served
 
 
@@ -49,8 +54,11 @@ def by_dialect(openai: Handler, *, anthropic: Handler) -> Handler:
 
 ROUTES: dict[str, dict[str, Handler]] = {
     "/": {"GET": ops_api.root},
-    "/chat": {"GET": ops_api.chat_page},
+    "/chat": {"GET": pages.page("chat.html")},
+    "/pages/{name}": {"GET": pages.page_file},
+    "/dashboard/events": {"GET": dashboard_api.events},
     "/health": {"GET": ops_api.health},
+    "/metrics": {"GET": metrics.metrics},
     "/livez": {"GET": ops_api.livez},
     "/readyz": {"GET": ops_api.readyz},
     "/queue/stats": {"GET": ops_api.queue_stats},
@@ -90,24 +98,30 @@ ROUTES: dict[str, dict[str, Handler]] = {
 ROUTES["/openapi.json"] = {"GET": served(ROUTES)}
 
 
-def make_app(services: Services) -> Guard:
-    """The ASGI app, inside its guard. Its lifespan starts the client, gateway or not, and closes what it opened."""
+def make_app(services: Services) -> Tally:
+    """The ASGI app in its guard, counted. Its lifespan starts the client, gateway or not, and closes what it opened."""
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await services.client.start(wait=False)
+        feed = asyncio.create_task(services.feed.run(services.note))
         try:
             yield
         finally:
+            feed.cancel()
             await services.client.close()
             services.table.close()
+            await asyncio.to_thread(services.tracing.close)
 
+    endpoints = {path: Endpoint(services, dialect_of(path), **methods) for path, methods in ROUTES.items()}
     app = Starlette(
-        routes=[Route(path, Endpoint(services, dialect_of(path), **methods)) for path, methods in ROUTES.items()],
+        routes=[Route(path, endpoint) for path, endpoint in endpoints.items()],
         exception_handlers={404: on_no_route, Exception: on_bug},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    return Guard(app, services.config)
+    tally = Tally(Guard(app, services.config), endpoints)
+    app.state.scraper = metrics.Scraper(services, tally)
+    return tally
 
 
 async def on_no_route(request: Request, _: HTTPException) -> JSONResponse:

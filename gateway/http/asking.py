@@ -6,6 +6,7 @@
     X-Warden-Kind: chat | task | batch | agent   the kind of work, which chooses the chain of backends
     X-Warden-Category: NAME                      for dialects whose bodies have no field for it
     X-Warden-Hop: N                              how often the request was handed on
+    X-Warden-Progress: 1                         who waits for a stream hears of it at once (`answering`)
 
 A user's name is believed only from a peer on this machine, or beside a key: anybody else could be anyone.
 
@@ -14,7 +15,9 @@ answers, lists of models, loads. Pages, /status and the operations endpoints do 
 and browsers that ask have no key. Whoever is on this machine reads all that they say. Anybody else reads:
     /health, /queue/stats    status, service and version
     /status                  the same, and which backends are healthy, without the reasons
+    /dashboard/events        nothing; it waits for the gateway and opens by a key (`dashboard_api`)
     /livez, /readyz, /chat, /openapi.json   everything: alive or not, ready or not and why, the page, what is served
+    /metrics, /dashboard/events   nothing, unless a key is shown that is not for some models only
 It goes by the address alone, because only the gateway could check a key, and they must not wait for it. So a proxy on
 this machine shows everything to whom it lets in.
 A request without a key is refused here as well as by the gateway, so that neither alone can let it in.
@@ -78,6 +81,8 @@ def how_asked(call: Call, *, kind: str = "task", priority: str = "medium") -> di
     key = read_key(call)
     asked = {"priority": call.read_priority(priority), "key": key, "caller": read_caller(call, key),
              "hop": read_hop(call), "kind": read_kind(call, kind), "trace": call.request_id}
+    if traceparent := call.services.tracing.begin(call):
+        asked["traceparent"] = traceparent
     category = call.headers.get("x-warden-category", "").strip()
     return {**asked, "category": category} if category else asked
 

@@ -6,20 +6,22 @@ and the caller sees it in its dialect. Raw ASGI, so that a token costs one `send
 Limits: body size before and while reading, BODY_IDLE_S between two pieces of a body, BODY_WITHIN_S for all of it,
 SEND_WITHIN_S for a caller that does not read: it is cut off.
 
-The journal gets one line for each request that failed for want of us (500 and more) or was left by its caller (499).
+The journal gets one line for each POST that was answered, refused for what it said, failed for want of us (500 and
+more) or was left by its caller (499), with the id that the caller was given (X-Request-Id), as the gateway's have it.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from control.config import Config
 from gateway.client import GatewayClient, GatewayError
+from gateway.http.dashboard_feed import Feed
 from gateway.http.errors import (
     ANTHROPIC_VERSION,
     Elsewhere,
@@ -31,12 +33,14 @@ from gateway.http.errors import (
     status_of,
 )
 from gateway.http.table_reader import TableReader
+from gateway.http.tracing import PassedOn, Tracing
 from gateway.http.wrong_fields import decode, invalid, problem_of
-from gateway.protocol import ERRORS, PRIORITIES
+from gateway.protocol import ERRORS, PRIORITIES, Done
 
 BODY_IDLE_S = 10.0
 BODY_WITHIN_S = 120.0
 SEND_WITHIN_S = 30.0
+ROUTE = "x-warden-route"
 ABORT = "warden.abort"  # scope extension of `connection`: end the connection without sending what waits
 JSON = "application/json"
 LEFT = (499, "caller_left")  # as nginx logs it; nobody is sent this
@@ -51,6 +55,8 @@ class Services(NamedTuple):
     client: GatewayClient
     table: TableReader
     note: Callable[..., None]
+    feed: Feed
+    tracing: Tracing = PassedOn()
 
 
 class SlowReader(Exception):
@@ -74,6 +80,9 @@ class Call:
         self.model = ""  # as asked for, then as resolved
         self.failure: tuple[int, str] | None = None  # status, code
         self.told: dict[str, str] = {}  # headers for an error: how far the request came
+        self.done: Done | None = None
+        self.span: Any = None  # of the trace, which also says what was asked for
+        self.asked_model = ""
         self.elsewhere = Elsewhere()
         self.names: Mapping[str, str] = {}  # our names of fields, for errors found further on -> the caller's
         self._receive = receive
@@ -99,6 +108,11 @@ class Call:
             raise Problem("invalid_request", f"X-Request-Priority: {given[:40]!r} is not one of {known}",
                           "X-Request-Priority")
         return given
+
+    def hidden(self, text: str) -> str:
+        """Without the names of models that are reserved for agents: who was let in to one of those hears everything."""
+        model = self.services.config.find(self.model)
+        return text if model is not None and model.audience == "agents" else self.services.feed.hide(text)
 
     async def read_json(self, kind: type[T]) -> T:
         """The body as `kind`. Raises: Problem `not_json`, `body_too_large`, `request_timeout`, `invalid_request`."""
@@ -166,6 +180,10 @@ class Call:
         """The first reason counts: what comes after it follows from it."""
         self.failure = self.failure or (status, code)
 
+    def was_left(self) -> None:
+        """For a stream that has no end of its own: that its caller goes is how it ends, and no failure."""
+        self.failure, self.complete = None, True
+
     async def send(self, message: Message) -> None:
         """Raises: SlowReader."""
         try:
@@ -226,7 +244,7 @@ class Endpoint:
         except asyncio.CancelledError:  # only by a server that stops now: this is the last word, not to be passed on
             await self._end_now(call)
         finally:
-            self._note_failure(call)
+            self._note_end(call)
 
     async def _answer(self, call: Call, handler: Handler | None) -> None:
         try:
@@ -238,7 +256,7 @@ class Endpoint:
         except Problem as problem:
             await call.fail(problem.code, problem.message, problem.param, headers=problem.headers)
         except GatewayError as error:
-            found = problem_of(error.code, error.message, call.names)
+            found = problem_of(error.code, call.hidden(error.message), call.names)
             await call.fail(found.code, found.message, found.param, retry_after_s=error.retry_after_s,
                             status=error.status,
                             headers=rate_headers(error.rate) | call.told)
@@ -251,15 +269,20 @@ class Endpoint:
         elif not call.complete:
             self._cut(call, STOPPING[0])
 
-    def _note_failure(self, call: Call) -> None:
-        """One line, without a word of what was asked. An exception that nobody expected passes here as `internal`."""
+    def _note_end(self, call: Call) -> None:
+        """One line for an answer or a failure, and no word of what was asked. An unexpected exception is `internal`."""
         if not call.complete:
             call.failed(500, "internal")
         status, code = call.failure or (200, "")
-        if status >= LEFT[0]:
-            known = {"model": call.model} if call.model else {}
-            self.services.note("request_failed", request_id=call.request_id, path=call.scope["path"], **known,
-                               status=status, code=code, ms=round((time.monotonic() - call.began_at) * 1000))
+        self.services.tracing.end(call, status, code)
+        event = "request_failed" if status >= LEFT[0] else "request_refused" if code else "request_ended"
+        if call.scope["method"] != "POST" and event != "request_failed":  # lists and pages
+            return
+        facts = {"model": call.model, "code": code, "route": call.told.get(ROUTE, "")}
+        self.services.note(event, request_id=call.request_id,
+                           path=call.scope["path"], status=status,
+                           **{name: value for name, value in facts.items() if value},
+                           ms=round((time.monotonic() - call.began_at) * 1000))
 
     def _cut(self, call: Call, code: str) -> None:
         """What waits to be sent is thrown away; closing politely would wait for the very reader that does not read."""

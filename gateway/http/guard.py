@@ -29,7 +29,8 @@ NO_ORIGINS = compile_origins(())
 SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 MAY_ASK = (b"content-type, x-request-priority, x-request-id, authorization, x-api-key, x-warden-kind, "
-           b"x-warden-category, anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access, "
+           b"x-warden-category, x-warden-progress, anthropic-version, anthropic-beta, "
+           b"anthropic-dangerous-direct-browser-access, "
            b"x-stainless-arch, x-stainless-helper, x-stainless-helper-method, x-stainless-lang, x-stainless-os, "
            b"x-stainless-package-version, x-stainless-poll-helper, x-stainless-retry-count, x-stainless-runtime, "
            b"x-stainless-runtime-version, x-stainless-timeout")

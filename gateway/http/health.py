@@ -9,18 +9,16 @@ Models that are reserved for agents are named to nobody, since nobody is asked w
 models, and where a text would name one it says RESERVED. Requests and memory are those of all models.
 """
 
-import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from control.config import RELAYS, Config
 from control.states import HEARTBEAT_STALE_NS, Breaker, Phase, Priority, is_fresh
 from control.table import FOREVER, ControlWords, GatewayWords, Row, RowControl, Snapshot
+from gateway.http.reserved import RESERVED, hiding
 
 CRITICAL_LEVEL = 2  # of `pressure_level`: 0 normal, 1 warning, 2 critical, 3 emergency
 SUPERVISORD_SILENT = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
 SERVICE = "mlx-warden"
-RESERVED = "a model reserved for agents"
 GIB = 1024**3
 LOADED = frozenset({Phase.LOADING, Phase.READY, Phase.DRAINING})
 TROUBLE = frozenset({Phase.BACKOFF, Phase.QUARANTINED, Phase.LEAK_SUSPECTED})
@@ -97,16 +95,6 @@ def make_health(table: Snapshot | str, config: Config, version: str, *, now_ns: 
 def shortened(health: dict[str, object]) -> dict[str, object]:
     """What is told to whom we do not know."""
     return {name: health[name] for name in ("status", "service", "version")}
-
-
-def hiding(config: Config) -> Callable[[str], str]:
-    """Takes the names of models that are reserved for agents out of a text."""
-    names = {name.lower(): model.audience for model in config.models
-             for name in (model.slug, model.name, *model.aliases)}
-    # The longest first, also those that may be read: one name can be a part of another.
-    spelt = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    whole = re.compile(rf"(?<![\w-])(?:{spelt})(?![\w-])", re.IGNORECASE)
-    return lambda text: whole.sub(lambda found: RESERVED if names[found[0].lower()] == "agents" else found[0], text)
 
 
 def relay_states(table: Snapshot | str, config: Config, now_ns: int) -> dict[str, dict[str, object]]:

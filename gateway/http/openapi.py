@@ -21,7 +21,8 @@ Json = dict[str, Any]
 Routes = Mapping[str, Mapping[str, Handler]]
 STREAMS = {"ollama": "application/x-ndjson", "openai": "text/event-stream", "anthropic": "text/event-stream",
            "chat": "text/event-stream"}
-OTHER_MEDIA = {"/": "text/plain", "/chat": "text/html"}
+OTHER_MEDIA = {"/": "text/plain", "/chat": "text/html", "/pages/{name}": "text/*",
+               "/dashboard/events": "text/event-stream", "/metrics": "text/plain"}
 STATUS_SAYS_HOW_WE_ARE = ("/readyz",)  # its 503 is an answer and no error
 IN_PATH = re.compile(r"\{(\w+)(?::\w+)?\}")
 ERROR_SHAPES = ("ollama", "openai", "anthropic")

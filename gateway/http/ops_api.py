@@ -1,31 +1,26 @@
-"""Operations endpoints: /, /health, /livez, /readyz, /queue/stats, and the chat page.
+"""Operations endpoints: /, /health, /livez, /readyz, /queue/stats.
 
 They read the table and never ask the gateway, so that they answer at once and are true while everything else is down.
 Where a key is needed, callers from other machines get the short form of /health and /queue/stats, with or without one
 (`asking` says what is open to whom); /livez, /readyz and the pages are the same for everybody.
 """
 
-import base64
-import hashlib
-import re
 import time
-from pathlib import Path
 
 from gateway import VERSION
 from gateway.http.asking import may_see_all
 from gateway.http.call import Call
 from gateway.http.health import make_health, make_queue_stats, shortened, why_not_ready
-
-CHAT_PAGE = (Path(__file__).parent / "pages" / "chat.html").read_bytes()
+from gateway.http.pages import send_file
 
 
 async def root(call: Call) -> None:
-    """Clients of Ollama look for its sentence here; people get the chat page."""
+    """Clients of Ollama look for its sentence here; people get the dashboard."""
     if "text/html" in call.headers.get("accept", ""):
-        await call.reply(b"", "text/plain", status=307, headers={"location": "/chat"})
+        await send_file(call, "dashboard.html", {"vary": "accept"})
     else:
         await call.reply(b"Ollama is running (in fact this is mlx-warden, which speaks its API)\n",
-                         "text/plain; charset=utf-8")
+                         "text/plain; charset=utf-8", headers={"vary": "accept"})
 
 
 async def health(call: Call) -> None:
@@ -60,21 +55,3 @@ async def queue_stats(call: Call) -> None:
         return
     await call.reply_json(make_queue_stats(table.gateway, table.rows, call.services.config,
                                            now_ns=time.monotonic_ns()))
-
-
-async def chat_page(call: Call) -> None:
-    await call.reply(CHAT_PAGE, "text/html; charset=utf-8", headers=CHAT_HEADERS)
-
-
-def page_headers(page: bytes) -> dict[str, str]:
-    """Only this very script and style may run in the page, and it may talk to nobody but us."""
-    def allowed(tag: bytes) -> str:
-        parts = re.findall(rb"<%b>(.*?)</%b>" % (tag, tag), page, re.DOTALL)
-        return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(part).digest()).decode()}'" for part in parts)
-
-    policy = (f"default-src 'none'; script-src {allowed(b'script')}; style-src {allowed(b'style')}; "
-              "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-    return {"content-security-policy": policy, "referrer-policy": "no-referrer", "cache-control": "no-cache"}
-
-
-CHAT_HEADERS = page_headers(CHAT_PAGE)

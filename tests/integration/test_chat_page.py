@@ -7,15 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.protocol import ListModels, Message, Note, Started, Submit
-from tests.support.browser import Browser, find_browser
+from tests.support.browser import PHONE_PX, Browser, needs_browser
+from tests.support.chat_page import IDLE, STATUS, TALK, TEXT, browser_of, click, opened, say, stack_of
 from tests.support.fake_gateway import accepted, done, error, tokens
 from tests.support.http_stack import TOML, HttpStack
 
-pytestmark = [pytest.mark.integration, pytest.mark.skipif(find_browser() is None, reason="there is no Chromium here")]
-TALK = "document.getElementById('talk').innerText"
-STATUS = "document.getElementById('status').innerText"
-TEXT = "document.getElementById('text').value"
-IDLE = "document.getElementById('stop').disabled"
+pytestmark = [pytest.mark.integration, needs_browser]
 SWITCH_SHOWN = "!document.getElementById('switch').hidden"
 PICKER = "document.querySelector('label[for=model]').textContent"
 FOCUS = "document.activeElement.id"
@@ -23,19 +20,10 @@ VICTORIA = '[relays]\nvictoria_url = "http://127.0.0.1:9"\n'
 LOCKED = TOML.replace("[server]", "[server]\nrequire_key = true")
 
 
-def stack_of(text: str):
-    """A fixture: the face with this configuration, for all tests of the module."""
-    @pytest.fixture(scope="module")
-    def made(tmp_path_factory) -> Iterator[HttpStack]:
-        with HttpStack(tmp_path_factory.mktemp("h"), text) as stack:
-            yield stack
-
-    return made
-
-
-running_stack = stack_of(TOML)
+running_stack = stack_of()
 with_victoria = stack_of(TOML + VICTORIA)
 locked = stack_of(LOCKED)
+browser = browser_of(PHONE_PX)
 
 
 @pytest.fixture
@@ -45,18 +33,8 @@ def stack(running_stack) -> HttpStack:
 
 
 @pytest.fixture
-def page(stack, tmp_path) -> Iterator[Browser]:
-    with Browser(f"{stack.url}/chat", tmp_path, width_px=400) as page:
-        page.wait("document.getElementById('model').options.length > 0")
-        yield page
-
-
-def say(page: Browser, words: str) -> None:
-    page.run(f"{TEXT} = '{words}'; document.getElementById('form').requestSubmit()")
-
-
-def click(page: Browser, button: str) -> None:
-    page.run(f"document.getElementById('{button}').click()")
+def page(stack, browser) -> Iterator[Browser]:
+    yield from opened(browser, stack)
 
 
 def test_an_answer_is_shown_with_its_question(page):
@@ -73,7 +51,7 @@ def test_a_question_without_a_word_of_answer_goes_back_to_the_box_and_nowhere_el
     stack.gateway.on[Submit] = stack.gateway.hold
     say(page, "hello two")
     stack.gateway.wait_for(Submit, 2)
-    click(page, "stop")
+    click(page, "#stop")
     page.wait(f"{IDLE} && {STATUS} === 'Stopped.'")
     assert page.run(TEXT) == "hello two" and "hello" not in page.run(TALK)
 
@@ -93,14 +71,13 @@ def test_a_new_chat_in_mid_answer_starts_with_nothing(stack, page):
     stack.gateway.on[Submit] = lambda s: [accepted(s.id, 1), tokens(s.id, 0, "first")]
     say(page, "hello")
     page.wait(f"{TALK}.includes('first')")
-    click(page, "fresh")
+    click(page, "#fresh")
     page.wait(IDLE)
     assert (page.run(TALK), page.run(STATUS).strip(), page.run(TEXT)) == ("", "", "")
 
 
 def test_a_server_that_is_gone_is_named_with_the_remedy(page):
-    page.call("Network.enable")
-    page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    page.set_offline(True)
     say(page, "hello")
     page.wait(f"{IDLE} && {TALK}.includes('warden up')")
     assert page.run(TALK) == "Error: The server cannot be reached; is `warden up` running?"
@@ -137,16 +114,11 @@ def test_a_picker_without_a_model_can_be_seen(page):
 
 
 @pytest.fixture
-def agents_page(with_victoria, tmp_path) -> Iterator[Browser]:
+def agents_page(with_victoria, browser) -> Iterator[Browser]:
     with_victoria.reset()
-    with Browser(f"{with_victoria.url}/chat", tmp_path, width_px=400) as page:
-        page.wait(f"document.getElementById('model').options.length > 0 && {SWITCH_SHOWN}")
+    for page in opened(browser, with_victoria):
+        page.wait(SWITCH_SHOWN)
         yield page
-
-
-def press(page: Browser, key: str, code: int, text: str = "") -> None:
-    page.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, text=text)
-    page.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
 
 def test_without_victoria_there_is_no_switch_and_a_chat_is_a_chat(stack, page):
@@ -176,7 +148,7 @@ def test_victoria_answers_and_her_steps_are_shown_until_she_does(with_victoria, 
     assert again.session == submit.session and again.messages == [
         Message("user", "hello"), Message("assistant", "It <b>is</b>."), Message("user", "and now?")]
     assert page.run(STATUS) == "Answered by tiny"
-    click(page, "fresh")
+    click(page, "#fresh")
     say(page, "hello")
     assert gateway.wait_for(Submit, 3).session != submit.session
 
@@ -186,9 +158,9 @@ def test_while_victoria_answers_the_picker_says_when_it_counts(agents_page):
     shown = "document.querySelector('label[for=model]').getClientRects()[0].width > 50"
     assert page.run(PICKER) == "If Victoria cannot:" and page.run(shown)
     assert page.run("document.documentElement.scrollWidth") <= 400
-    click(page, "victoria")
+    click(page, "#victoria")
     assert page.run(PICKER) == "Model" and not page.run(shown)
-    click(page, "victoria")
+    click(page, "#victoria")
     assert page.run(PICKER) == "If Victoria cannot:"
 
 
@@ -202,9 +174,9 @@ def test_an_agent_that_breaks_off_leaves_what_it_said_and_the_error(with_victori
 def test_the_switch_works_by_keyboard_and_is_believed(with_victoria, agents_page):
     page = agents_page
     page.run("document.getElementById('model').focus()")
-    press(page, "Tab", 9)
+    page.press("Tab")
     assert page.run(FOCUS) == "victoria"
-    press(page, " ", 32, " ")
+    page.press(" ")
     assert not page.run("document.getElementById('victoria').checked")
     assert page.run("document.documentElement.scrollWidth") <= 400
     say(page, "hello")
@@ -220,13 +192,13 @@ def test_a_key_is_asked_for_where_one_is_needed(locked, tmp_path):
     locked.reset()
     with Browser(f"{locked.url}/chat", tmp_path) as page:
         page.wait("!document.getElementById('key').hidden")
-        page.wait(f"{FOCUS} === 'key' && {STATUS}.includes('Enter an API key above')")
+        page.wait(f"{FOCUS} === 'key' && {STATUS}.includes('Enter an API key')")
         say(page, "hello")
-        page.wait(f"{IDLE} && {TALK}.includes('Error: Enter an API key above')")
+        page.wait(f"{IDLE} && {TALK}.includes('Error: Enter an API key')")
         assert "Bearer" not in page.run("document.body.innerText")
         page.run("document.getElementById('key').focus()")
         page.call("Input.insertText", text="warden-abc")
-        press(page, "Enter", 13, "\r")
+        page.press("Enter")
         page.wait("document.getElementById('model').options.length > 0")
         assert locked.gateway.wait_for(ListModels).key == "warden-abc"
         assert (page.run(TALK), page.run(STATUS).strip()) == ("", ""), "what was wrong is over"

@@ -45,6 +45,13 @@ def test_who_waits_long_gets_headers_and_signs_of_life_in_ndjson(stack, gateway,
         assert b'"content":"a"' in raw.read_until(b'"done":true')
 
 
+def test_who_asks_for_progress_hears_of_it_at_once(stack, gateway):
+    gateway.on[Submit] = waits
+    with RawHttp(stack.port) as raw:
+        raw.post(CHAT, ASKED, more_headers=b"x-warden-progress: 1\r\n")
+        assert b"x-warden-model: tiny" in raw.read_until(b'"estimate_s":12.0}\n')
+
+
 def test_who_waits_long_gets_comments_in_sse(stack, gateway, quick):
     gateway.on[Submit] = waits
     with RawHttp(stack.port) as raw:
@@ -117,8 +124,8 @@ def test_a_caller_that_does_not_read_is_cut_and_only_that_one(stack, gateway, ht
             gateway.say(submit.id, *(tokens(submit.id, n, flood) for n in range(8)))
         gateway.wait_for_cancel(submit.id)
         assert b'"done":true' not in raw.read_to_end()
-    [(event, facts)] = wait_until("the note", lambda: list(stack.notes))
-    assert event == "request_failed" and facts["path"] == CHAT
+    [facts] = wait_until("the note", lambda: [facts for event, facts in stack.notes if event == "request_failed"])
+    assert facts["path"] == CHAT
     assert facts["code"] == "slow_reader"
 
 

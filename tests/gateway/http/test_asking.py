@@ -139,7 +139,8 @@ def test_who_is_on_this_machine(address, here):
     ('host = "0.0.0.0"', "192.168.1.7", False), ('host = "::"', "::ffff:192.168.1.7", False),
     ('host = "::"', "::1", True), ('host = "::"', "::ffff:127.0.0.1", True)])
 def test_who_sees_all_of_the_operations_pages(tmp_path, setting, address, all_of_it):
-    services = Services(make_config(tmp_path, TOML.replace("[server]", f"[server]\n{setting}")), None, None, print)
+    services = Services(make_config(tmp_path, TOML.replace("[server]", f"[server]\n{setting}")), None, None,
+                        print, None)
     scope = {"headers": [(b"x-api-key", b"abc")], "request_id": "1", "client": (address, 5)}
     assert may_see_all(Call(services, "ollama", scope, None, None)) is all_of_it
 

@@ -10,8 +10,8 @@ import pytest
 from control.config import Config
 from gateway.http.call import Endpoint, Services
 from gateway.http.openai_chat import chat_completions
-from gateway.protocol import ListModels, Submit
-from tests.support.fake_gateway import accepted, error, tokens
+from gateway.protocol import ListModels, Started, Submit
+from tests.support.fake_gateway import accepted, done, error, tokens
 from tests.support.raw_http import RawHttp
 from tests.support.supervisor_home import wait_until
 
@@ -144,10 +144,23 @@ def test_a_caller_that_leaves_while_it_waits_is_noted_as_499(stack, gateway):
     assert facts["model"] in ("small:1b", "tiny")  # as asked for, or as resolved if that came in time
 
 
-def test_good_answers_and_faults_of_the_caller_are_not_noted(stack, http):
-    assert http.post(CHAT, content=HI, headers={"content-type": "application/json"}).status_code == 200
+def test_an_answer_is_one_line_with_the_id_the_caller_knows_and_no_word_of_it(stack, http, gateway):
+    gateway.on[Submit] = lambda s: [accepted(s.id, 1), Started(s.id, "tiny", "mlx>ollama", "down", 1, 0.0, 0.0),
+                                    tokens(s.id, 0, "secret words"), done(s.id)]
+    answer = http.post(CHAT, content=HI, headers={"content-type": "application/json", "x-request-id": "mine"})
+    assert answer.headers["x-request-id"] == "mine"
+    [(event, facts)] = wait_until("the note", lambda: list(stack.notes))
+    assert event == "request_ended" and facts.pop("ms") >= 0
+    assert facts == {"request_id": "mine", "path": CHAT, "model": "tiny", "status": 200, "route": "mlx>ollama"}
+    assert gateway.wait_for(Submit).trace == "mine"
+
+
+def test_a_fault_of_the_caller_is_noted_by_its_code_and_lists_are_not(stack, http):
     assert http.post(CHAT, content=b"[]", headers={"content-type": "application/json"}).status_code == 400
-    assert http.get(CHAT).status_code == 405 and stack.notes == []
+    [(event, facts)] = wait_until("the note", lambda: list(stack.notes))
+    assert (event, facts["status"], facts["code"]) == ("request_refused", 400, "invalid_request")
+    assert http.get(CHAT).status_code == 405 and http.get("/api/tags").status_code == 200
+    assert len(stack.notes) == 1
 
 
 def test_a_body_that_is_no_object_is_told_so(http):
@@ -172,7 +185,8 @@ def test_a_server_that_stops_answers_even_who_still_sends_its_body():
         async def send(message: dict) -> None:
             sent.append(message)
 
-        services = Services(Config(source="", models=()), None, None, lambda event, **facts: notes.append(facts))
+        services = Services(Config(source="", models=()), None, None, lambda event, **facts: notes.append(facts),
+                            None)
         scope = {"method": "POST", "path": COMPLETIONS, "request_id": "1",
                  "headers": [(b"content-type", b"application/json")]}
         task = asyncio.create_task(Endpoint(services, "openai", POST=chat_completions)(scope, receive, send))
