@@ -1,23 +1,22 @@
 """`warden ask`: one question, its answer streamed to stdout as it comes; over ZeroMQ, or with --http over HTTP.
 
-What happens meanwhile (waiting, loading, another backend or class than asked for) goes to stderr, so that a pipe gets
-the answer and nothing else. Ctrl-C cancels the request. Exit code 2 if the request itself was at fault, 1 if it failed
-for another reason.
+How it is shown is `one_answer`'s. Ctrl-C cancels the request. Exit code 2 if the request itself was at fault, 1 if it
+failed for another reason.
 """
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gateway.cli.exits import FAILED, USAGE, CommandFailed
-from gateway.cli.options import Key
+from gateway.cli.options import Json, Key, ModelOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from control.config import Config
     from control.home import Home
+    from gateway.protocol import Event
 
 HTTP_SILENCE_TIMEOUT_S = 900.0  # a queue deadline and a load, both at their defaults
 ERROR_BODY_MAX_BYTES = 64 * 1024
@@ -26,59 +25,43 @@ CALLER_ERRORS = set(range(400, 500)) - {408, 409, 429}  # which may go well anot
 
 def ask(
     question: str,
-    model: Annotated[str, typer.Option(help="Name or alias; by default the default model.")] = "",
+    model: ModelOption = "",
     http: Annotated[bool, typer.Option("--http", help="Ask over HTTP instead of ZeroMQ.")] = False,
     priority: Annotated[Literal["high", "medium", "low"], typer.Option(help="Class of the request.")] = "medium",
     max_tokens: Annotated[int, typer.Option(min=0, help="Longest answer; 0: the model's own limit.")] = 0,
+    as_json: Json = False,
     key: Key = "",
 ) -> None:
     """Ask a model and stream the answer."""
+    from gateway.cli.one_answer import show_answer
     from gateway.cli.settings import read_config, read_home
 
     config = read_config()
     if http:
-        pieces = ask_over_http(config, question, model, priority, max_tokens, key)
+        events = ask_over_http(config, question, model, priority, max_tokens, key)
     else:
-        pieces = ask_over_zeromq(read_home(), question, model, priority, max_tokens, key)
-    for piece in pieces:
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        events = ask_over_zeromq(read_home(), question, model, priority, max_tokens, key)
+    show_answer(events, as_json=as_json)
 
 
 def ask_over_zeromq(home: "Home", question: str, model: str, priority: str, max_tokens: int,
-                    key: str = "") -> "Iterator[str]":
-    """The pieces of the answer. Raises CommandFailed."""
+                    key: str = "") -> "Iterator[Event]":
+    """Raises: CommandFailed."""
     from gateway.cli.connection import connected
-    from gateway.protocol import HANDED_ON, Accepted, Message, Options, Progress, Started, Tokens
+    from gateway.protocol import Message, Options
 
-    fields = {
-        "model": model,
-        "messages": [Message("user", question)],
-        "priority": priority,
-        "options": Options(max_tokens=max_tokens or None),
-    }
     with connected(home, key=key) as client:
-        told = ("", "")
-        for event in client.generate(**fields):
-            if isinstance(event, Tokens):
-                yield event.text
-            elif isinstance(event, Progress) and (event.reason, event.detail) != told and event.reason != HANDED_ON:
-                told = (event.reason, event.detail)
-                detail = f": {event.detail}" if event.detail not in ("", event.reason) else ""
-                about = "" if event.reason == "memory" else f", about {event.estimate_s:.0f} s"  # nobody can know that
-                print(f"[{event.reason}{about}{detail}]", file=sys.stderr)
-            elif isinstance(event, Accepted) and event.clamped:
-                print(f"[class {event.priority}: this key does not allow {event.clamped}]", file=sys.stderr)
-            elif isinstance(event, Started) and event.reason:
-                print(f"[{event.route}: {event.reason}]", file=sys.stderr)
+        yield from client.generate(model=model, messages=[Message("user", question)], priority=priority,
+                                   options=Options(max_tokens=max_tokens or None))
 
 
 def ask_over_http(config: "Config", question: str, model: str, priority: str, max_tokens: int,
-                  key: str = "") -> "Iterator[str]":
-    """The pieces of the answer from `/api/chat`. Raises CommandFailed."""
+                  key: str = "") -> "Iterator[Event]":
+    """What `/api/chat` says, in the words of the client protocol. Raises: CommandFailed."""
     import http.client
     import json
+
+    from gateway.protocol import Tokens
 
     default = config.find("")
     body = {
@@ -101,13 +84,27 @@ def ask_over_http(config: "Config", question: str, model: str, priority: str, ma
             if "error" in event:
                 raise CommandFailed(str(event["error"]))
             done = event.get("done", False)
-            yield event["message"]["content"]
+            said = event["message"]
+            yield Tokens("", 0, [], said["content"], said.get("thinking", ""))
+            if done:
+                yield done_of(event, priority)
         if not done:
             raise CommandFailed("the answer broke off")
     except (OSError, http.client.HTTPException) as error:
         raise CommandFailed(f"no answer from http://{config.host}:{config.port}: {error}; is the stack up?") from None
     finally:
         connection.close()
+
+
+def done_of(event: dict, priority: str) -> "Event":
+    """The last line of `/api/chat`, whose times are in nanoseconds."""
+    from gateway.protocol import Done, Timings, Usage
+
+    names = ("queue", "load_duration", "prompt_eval_duration", "eval_duration", "total_duration")
+    usage = Usage(event.get("prompt_eval_count", 0), event.get("eval_count", 0))
+    reason = "length" if event.get("done_reason") == "length" else "stop"
+    return Done("", reason, event.get("model", ""), usage, Timings(*(event.get(name, 0) / 1e6 for name in names)),
+                priority)
 
 
 def _refused(status: int, body: bytes, retry_after: str | None) -> CommandFailed:

@@ -147,6 +147,19 @@ def test_over_http(http_face: HttpFace, capsys: pytest.CaptureFixture[str]) -> N
     assert body["options"] == {"num_predict": 7}
 
 
+@pytest.mark.parametrize("how", [[], ["--http"]])
+def test_json_lines_are_the_same_whichever_way_it_comes(gateway: FakeGateway, http_face: HttpFace, capsys,
+                                                       how: list[str]) -> None:
+    http_face.lines = [{"message": {"content": word}, "done": False} for word in ("one ", "two ", "three")] + [
+        {"message": {"content": ""}, "done": True, "done_reason": "stop", "model": "tiny", "prompt_eval_count": 5,
+         "eval_count": 3, "load_duration": 2_000_000, "total_duration": 10_500_000}]
+    assert main(["ask", "what?", "--json", *how]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("text") for line in lines] == ["one ", "two ", "three", None]
+    assert lines[-1]["event"] == "done" and lines[-1]["model"] == "tiny" and lines[-1]["finish_reason"] == "stop"
+    assert lines[-1]["usage"]["completion_tokens"] == 3 and lines[-1]["timings"]["load_ms"] == 2.0
+
+
 @pytest.mark.parametrize(("status", "exit_code"), [(401, 2), (404, 2), (429, 1), (503, 1)])
 def test_a_status_of_http(http_face: HttpFace, capsys: pytest.CaptureFixture[str], status: int, exit_code: int) -> None:
     http_face.status, http_face.lines, http_face.headers = status, [{"error": "as it is"}], {"Retry-After": "9"}
