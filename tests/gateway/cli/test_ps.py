@@ -12,7 +12,6 @@ from control.table import (
     ControlWarning,
     ControlWords,
     GatewayWords,
-    Row,
     RowControl,
     RowGateway,
     RowReason,
@@ -21,13 +20,10 @@ from control.table import (
     text_words,
 )
 from gateway.cli.main import main
-from gateway.cli.ps import describe
 
 PID = 4711
 MIB = 1024 * 1024
 GIB = 1024 * MIB
-S = 1_000_000_000
-NOW_NS = 10**15
 
 
 def write_table(home: Home, reason: str = "", warning: str = "", **words: dict) -> None:
@@ -69,46 +65,17 @@ def test_ps_shows_a_model_that_answers(home: Home, capsys: pytest.CaptureFixture
     assert main(["ps"]) == 0
     out, err = capsys.readouterr()
     header, line = out.splitlines()
-    assert header.split() == ["NAME", "STATE", "PID", "MEM/SHARE", "CTX", "IN-FLIGHT", "QUEUED", "UNTIL", "REASON"]
+    assert header.split() == ["NAME", "STATE", "PID", "MEM/SHARE", "CTX", "IN-FLIGHT", "QUEUED", "TOK/S", "UNTIL",
+                              "REASON"]
     assert line.split(maxsplit=6) == ["tiny", "ready", str(PID), "300", "MiB/1.5", "GiB",
-                                      "4096  2          3       in use  loaded for 2 that wait"]
+                                      "4096  2          3       -      in use  loaded for 2 that wait"]
     assert err == ""
     assert ps(capsys) == {
-        "kind": "model", "name": "tiny", "state": "ready", "pid": PID, "memory_bytes": 300 * MIB,
+        "kind": "model", "name": "tiny", "state": "ready", "pid": PID, "memory_bytes": 300 * MIB, "peak_bytes": 0,
         "share_bytes": 3 * GIB // 2,
-        "context_length": 4096, "load_percent": None, "in_flight": 2, "unfinished": 2, "queued": 3, "pinned": False,
+        "context_length": 4096, "load_percent": None, "in_flight": 2, "unfinished": 2, "queued": 3, "tokens_per_s": 0.0,
+        "pinned": False,
         "keep_until_s": None, "until": "in use", "reason": "loaded for 2 that wait"}
-
-
-def row_until(**words: int) -> dict:
-    """A READY row at NOW_NS, described."""
-    def record(kind: type, **given: int):
-        return kind(**(dict.fromkeys(kind._fields, 0) | given))
-
-    given = {"phase": Phase.READY, "unfinished": 0, "pinned": 0, "keep_until_ns": 0} | words
-    row = Row(0, "tiny", record(RowControl, phase=Phase.ALIVE, incarnation=1, pid=PID, pinned=given["pinned"],
-                                keep_until_ns=given["keep_until_ns"]),
-              record(RowGateway, epoch=1, unfinished=given["unfinished"]),
-              record(RowWorker, incarnation=1, phase=given["phase"], heartbeat_ns=NOW_NS))
-    return describe(row, record(GatewayWords, epoch=1, heartbeat_ns=NOW_NS), NOW_NS)
-
-
-@pytest.mark.parametrize(("words", "until"), [
-    ({"pinned": 1, "unfinished": 1, "keep_until_ns": NOW_NS + S}, "pinned"),
-    ({"unfinished": 1, "keep_until_ns": NOW_NS + S}, "in use"),
-    ({"keep_until_ns": FOREVER}, "for ever"), ({"keep_until_ns": NOW_NS - S}, "now"), ({}, "-"),
-    ({"keep_until_ns": NOW_NS + 45 * S}, "45 s"), ({"keep_until_ns": NOW_NS + 240 * S}, "4 min"),
-    ({"keep_until_ns": NOW_NS + 24 * 3600 * S}, "24 h"), ({"keep_until_ns": NOW_NS + 72 * 3600 * S}, "3 days"),
-    ({"phase": Phase.DRAINING, "pinned": 1, "unfinished": 1}, "-"), ({"phase": Phase.EMPTY, "pinned": 1}, "-"),
-])
-def test_until_says_how_long_the_model_stays(words: dict, until: str) -> None:
-    assert row_until(**words)["until"] == until
-
-
-@pytest.mark.parametrize(("keep_until_ns", "seconds"), [
-    (0, None), (FOREVER, None), (NOW_NS - S, 0.0), (NOW_NS + 90 * S, 90.0)])
-def test_the_time_left_is_a_plain_number_of_seconds(keep_until_ns: int, seconds: float | None) -> None:
-    assert row_until(keep_until_ns=keep_until_ns)["keep_until_s"] == seconds
 
 
 def test_ps_takes_nothing_from_a_silent_worker_or_another_gateway(
