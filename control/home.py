@@ -127,13 +127,13 @@ def prepare_home(home: Home) -> None:
     user, lets others write, or lies below one in which everybody may rename things; or cannot be made.
     """
     _make(home.root, parents=True)
-    _check_own(home.root)
-    _check_above(home.root)
+    check_own(home.root)
+    check_above(home.root)
     for path in (home.logs, home.profiles):
         _make(path)
     _make_private(home.run)
     if home.socket_dir != home.run:
-        _check_above(home.socket_dir.parent)
+        check_above(home.socket_dir.parent)
         _make_private(home.socket_dir.parent)
         _make_private(home.socket_dir)
 
@@ -166,11 +166,11 @@ def _make(path: Path, parents: bool = False) -> None:
 
 def _make_private(path: Path) -> None:
     _make(path)
-    if _check_own(path) != 0o700:
+    if check_own(path) != 0o700:
         path.chmod(0o700)
 
 
-def _check_own(path: Path) -> int:
+def check_own(path: Path) -> int:
     """The permission bits of a directory that is ours and that nobody else may write to. Raises HomeRefused."""
     facts = path.lstat()
     if stat.S_ISLNK(facts.st_mode):
@@ -184,7 +184,7 @@ def _check_own(path: Path) -> int:
     return mode
 
 
-def _check_above(path: Path) -> None:
+def check_above(path: Path) -> None:
     """No directory above may let everybody rename `path` away and put his own there. Raises HomeRefused."""
     for parent in Path(os.path.realpath(path)).parents:
         mode = parent.stat().st_mode

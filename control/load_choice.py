@@ -36,8 +36,8 @@ class Facts(NamedTuple):
 
     `phase` is STOPPING for a row whose stop is outstanding. `waiting` counts by class. `wanted_by` names who wants it
     besides, since `wanted_at`. `needs_bytes` is the least that loading it takes beyond what its process counts for
-    already, `start_bytes` what a process without a model counts for. `could_fit`: it would, if all went who ever can
-    (`eviction.most_room`).
+    already, `start_bytes` what a process without a model counts for; a model without a process never needs less
+    (`budget`, 4). `could_fit`: it would, if all went who ever can (`eviction.most_room`).
     """
 
     slug: str

@@ -42,10 +42,10 @@ def find_weights(where: str, path: str, roots: Sequence[Path], env: Mapping[str,
     """
     places = list(dict.fromkeys(root / expand(path, env) for root in roots))
     cache = hub_cache(env)
-    snapshot = _snapshot(cache, path) if HUGGING_FACE_ID.fullmatch(path) else None
+    snapshot = snapshot_of(cache, path) if HUGGING_FACE_ID.fullmatch(path) else None
     for place in (*places, *([snapshot] if snapshot else [])):
         if isfile(place / "config.json"):
-            lacking = _what_is_lacking(place)
+            lacking = what_is_lacking(place)
             if lacking:
                 how = f" with: hf download {path}" if place == snapshot else ""
                 raise ConfigError(where, lacking, f"fetch the model again{how} (a broken-off download looks like this)")
@@ -82,7 +82,7 @@ def built_in_model() -> Path:
 
 def find_built_in(where: str) -> str:
     """The same, as text. Raises: ConfigError if it is not whole, as `find_weights` does."""
-    lacking = _what_is_lacking(built_in_model())
+    lacking = what_is_lacking(built_in_model())
     if lacking:
         raise ConfigError(where, lacking, "it comes with the code: get that again, or train the model with: make guide")
     return str(built_in_model())
@@ -95,24 +95,25 @@ def cached_models(env: Mapping[str, str]) -> list[str]:
     """
     cache = hub_cache(env)
     ids = (folder.name.removeprefix("models--").replace("--", "/", 1) for folder in cache.glob("models--*"))
-    found = ((model_id, _snapshot(cache, model_id)) for model_id in sorted(ids))
-    return [model_id for model_id, place in found if place and not _what_is_lacking(place) and _may_write_text(place)]
+    found = ((model_id, snapshot_of(cache, model_id)) for model_id in sorted(ids))
+    return [model_id for model_id, place in found if place and not what_is_lacking(place) and may_write_text(place)]
 
 
-def _may_write_text(place: Path) -> bool:
-    named = (_read_object(place / "config.json", CONFIG_MAX_BYTES) or {}).get("architectures")
+def may_write_text(place: Path) -> bool:
+    """Does its architecture say so, or say nothing? The cache is shared with programs that embed or classify."""
+    named = (read_object(place / "config.json", CONFIG_MAX_BYTES) or {}).get("architectures")
     return not isinstance(named, list) or not named or any(str(each).endswith(WRITES_TEXT) for each in named)
 
 
-def _what_is_lacking(place: Path) -> str:
+def what_is_lacking(place: Path) -> str:
     """Why mlx_lm could not load this directory, as far as names show it; "" if nothing does."""
-    if _read_object(place / "config.json", CONFIG_MAX_BYTES) is None:
+    if read_object(place / "config.json", CONFIG_MAX_BYTES) is None:
         return f"{place}/config.json is not a JSON object of at most {CONFIG_MAX_BYTES} bytes"
     if not any(isfile(file) for file in place.glob(WEIGHTS)):
         return f"{place} holds no {WEIGHTS}"
     if not isfile(place / INDEX):
         return ""
-    index = _read_object(place / INDEX, INDEX_MAX_BYTES)
+    index = read_object(place / INDEX, INDEX_MAX_BYTES)
     files = index.get("weight_map") if index else None
     if not isinstance(files, dict):
         return f"{place}/{INDEX} is not a JSON object with weight_map of at most {INDEX_MAX_BYTES} bytes"
@@ -120,7 +121,8 @@ def _what_is_lacking(place: Path) -> str:
     return f"{place} lacks {shown(missing)}, which {INDEX} names" if missing is not None else ""
 
 
-def _read_object(path: Path, limit_bytes: int) -> dict | None:
+def read_object(path: Path, limit_bytes: int) -> dict | None:
+    """The JSON object in this file; None if there is none of at most so many bytes."""
     try:
         with open(path, "rb") as stream:
             data = stream.read(limit_bytes + 1)
@@ -139,7 +141,8 @@ def hub_cache(env: Mapping[str, str]) -> Path:
     return expand(env.get("XDG_CACHE_HOME") or "~/.cache", env) / "huggingface" / "hub"
 
 
-def _snapshot(cache: Path, model_id: str) -> Path | None:
+def snapshot_of(cache: Path, model_id: str) -> Path | None:
+    """The directory of what was fetched last under this id, which need not be whole; None if the cache has none."""
     folder = cache / f"models--{model_id.replace('/', '--')}"
     try:
         with open(folder / "refs" / "main", encoding="ascii") as stream:

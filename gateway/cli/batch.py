@@ -3,7 +3,7 @@
 The whole file is checked first, and so are the names of its models; then at most `--concurrency` requests are on their
 way. Answers are appended to the output as they come (`batch_output`), so Ctrl-C and a kill cost only what was on its
 way. What the gateway refuses for want of room is asked again when it says. What happens meanwhile goes to stderr: a bar
-on a terminal, else a line now and then. Exit codes: see `exits`.
+on a terminal, else a line now and then. `--json`: in the end one object with the numbers. Exit codes: see `exits`.
 """
 
 import sys
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gateway.cli.completion import complete_model
 from gateway.cli.exits import FAILED, INTERRUPTED, USAGE, CommandFailed
-from gateway.cli.options import Key
+from gateway.cli.options import Json, Key, print_json
 
 if TYPE_CHECKING:
     from gateway.cli.batch_input import Item
@@ -37,8 +38,10 @@ def batch(
     out: Annotated[str, typer.Option(metavar="FILE", help=OUT_HELP)] = "",
     concurrency: Annotated[int, typer.Option(min=1, max=CONCURRENCY_MAX, help="Requests on their way at a time.")
                            ] = CONCURRENCY,
-    model: Annotated[str, typer.Option(help="For lines that name neither model nor category.")] = "",
+    model: Annotated[str, typer.Option(help="For lines that name neither model nor category.",
+                                       autocompletion=complete_model)] = "",
     priority: Annotated[Literal["medium", "low"], typer.Option(help="low: after everything else.")] = "medium",
+    as_json: Json = False,
     key: Key = "",
 ) -> None:
     """Answer every request of a file. Run it again to go on after an interruption."""
@@ -47,6 +50,9 @@ def batch(
     from gateway.cli.settings import read_home
 
     target = out or choose_out(file)
+    if as_json and target == STREAM:
+        raise CommandFailed("--json: the answers go to stdout, as JSON lines already; name a file with --out for them",
+                            USAGE)
     try:
         items = read_items(read_lines(file), "stdin" if file == STREAM else file, model)
     except LineRefused as refused:
@@ -59,6 +65,8 @@ def batch(
                 note(f"{len(items) - len(left)} of {len(items)} are answered already in {target}")
             failed = run(client, left, output, concurrency, priority) if left else 0
     where = "" if target == STREAM else f" in {target}"
+    if as_json:
+        print_json({"requests": len(items), "answered": len(items) - failed, "failed": failed, "out": target})
     note(f"{len(items) - failed} of {len(items)} answered{where}")
     if failed:
         raise CommandFailed(f"{failed} failed; the same command again asks only these", FAILED)

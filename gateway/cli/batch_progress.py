@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+from gateway.cli.terminal_size import console_on
 from gateway.cli.text_table import printable
 from gateway.client import Tally
 
@@ -26,12 +27,11 @@ def shown(total: int, terminal: TextIO, *, answers_on_terminal: bool) -> Iterato
     if not terminal.isatty() or answers_on_terminal:
         yield Lines(terminal)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn(compact=True),
                TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(file=terminal, force_terminal=True), transient=True) as progress:
+    with Progress(*columns, console=console_on(terminal), transient=True) as progress:
         yield Bar(progress, progress.add_task("", total=total))
 
 

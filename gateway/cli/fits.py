@@ -8,13 +8,14 @@ of those that would make room are an example.
 Exit code 0: it fits, now or when others have made room. 1: it can never fit. 2: the model or its size is unknown.
 """
 
-import json
 import os
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from gateway.cli.completion import complete_model
 from gateway.cli.exits import FAILED, USAGE, CommandFailed
+from gateway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +58,9 @@ class Verdict(NamedTuple):
 def fits(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A configured model, a directory with weights, or an id that is in "
-                                                  "the Hugging Face cache.")
+                                                  "the Hugging Face cache.", autocompletion=complete_model)
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Would this model fit into memory? Shows how much it needs, and why."""
     from control.budget import explain, make_plan
@@ -88,7 +89,7 @@ def fits(
         facts_of_model = {"model": chosen.name, "path": chosen.path, "verdict": verdict.kind, "text": verdict.text,
                           "makes_room": verdict.makers, "least_bytes": least.share_bytes, "free_bytes": free_bytes,
                           "arithmetic": explain(least, stage.ceiling, stage.ceiling.bytes - free_bytes)}
-        print(json.dumps(facts_of_model | describe(shown, stage), indent=2))
+        print_json(facts_of_model | describe(shown, stage))
     else:
         print("\n".join(choose_lines(chosen, shown, least, stage, verdict)))
     if verdict.kind == NEVER:

@@ -4,7 +4,6 @@ The key itself is printed once, alone on stdout; the file keeps its hash, and no
 stack knows a new or revoked key within a second (`gateway.key_file`); answers that have begun are not broken off.
 """
 
-import json
 import re
 import sys
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gateway.cli.exits import USAGE, CommandFailed
+from gateway.cli.options import Json, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +36,7 @@ def create(
     models: Annotated[str, typer.Option(metavar="NAME,...", help="The only models it may ask. Default: all.")] = "",
     rate: Annotated[int | None, typer.Option(min=0, max=10**9, help="Requests in rate_limit_window_s; 0: any number. "
                                              "Default: as configured.", show_default=False)] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a key and print it. It is shown this once only."""
     import os
@@ -58,13 +59,16 @@ def create(
         return [*old, made]
 
     change(add)
-    print(secret, flush=True)
+    if as_json:
+        print_json({"key": secret} | described(made))
+    else:
+        print(secret, flush=True)
     print("this is the only time it is shown; send it as `Authorization: Bearer KEY`, or set WARDEN_KEY for warden's "
           "own commands", file=sys.stderr)
 
 
 @app.command("list")
-def list_keys(as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False) -> None:
+def list_keys(as_json: Json = False) -> None:
     """The keys and what they allow. The keys themselves are not kept and not shown."""
     from control.home import HomeRefused
     from gateway.cli.settings import read_home
@@ -77,9 +81,7 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="One JSON arr
     except (KeysRefused, HomeRefused) as refused:
         raise CommandFailed(str(refused), USAGE) from None
     if as_json:
-        print(json.dumps([{"name": key.name, "audience": key.audience, "max_priority": key.max_priority,
-                           "models": key.models, "rate": key.rate, "created_at": key.created_at} for key in found],
-                         indent=2))
+        print_json([described(key) for key in found])
     elif found:
         print_table(HEADER, [cells(key) for key in found])
     else:
@@ -87,7 +89,8 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="One JSON arr
 
 
 @app.command()
-def revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="As `warden key list` shows it.")]) -> None:
+def revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="As `warden key list` shows it.")],
+           as_json: Json = False) -> None:
     """Make a key worthless. A running stack refuses it within a second."""
     import difflib
 
@@ -102,7 +105,10 @@ def revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="As `warden 
         return left
 
     change(remove)
-    print(f"{name} is revoked")
+    if as_json:
+        print_json({"name": name, "revoked": True, "keys_left": len(left)})
+    else:
+        print(f"{name} is revoked")
     if not left:
         print("no key is left: where one is needed, nobody is let in", file=sys.stderr)
 
@@ -147,6 +153,12 @@ def find_model(config: "Config", name: str, audience: str) -> str:
     if model.audience == "agents" and audience != "agent":
         raise CommandFailed(f"--models: {model.name} is reserved for agents; add --audience agent", USAGE)
     return model.name
+
+
+def described(key: "Key") -> dict:
+    """For `--json`. `rate` None: as configured; 0: any number. `models` empty: all."""
+    return {"name": key.name, "audience": key.audience, "max_priority": key.max_priority, "models": key.models,
+            "rate": key.rate, "created_at": key.created_at}
 
 
 def cells(key: "Key") -> list[str]:

@@ -16,16 +16,20 @@ LOG_TAIL_BYTES = 16 * 1024
 
 def remove_leftovers(home: Home) -> list[str]:
     """Remove what a stack that no longer runs has left; returns the names of what was there."""
-    sockets = [path for pattern in SOCKETS for path in sorted(home.socket_dir.glob(pattern))]
-    files = [*sockets, home.supervisor_pidfile, home.supervisor_conf, home.table, home.http_secret]
     removed = []
-    for path in files:
+    for path in files_of_a_run(home):
         try:
             path.unlink()
         except FileNotFoundError:
             continue
         removed.append(path.name)
     return removed
+
+
+def files_of_a_run(home: Home) -> list[Path]:
+    """What only a running stack needs; the files that are no sockets may not be there."""
+    sockets = [path for pattern in SOCKETS for path in sorted(home.socket_dir.glob(pattern))]
+    return [*sockets, home.supervisor_pidfile, home.supervisor_conf, home.table, home.http_secret]
 
 
 def remove_socket_dir(home: Home) -> None:

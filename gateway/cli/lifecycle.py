@@ -7,24 +7,20 @@ model is idle.
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.exits import USAGE, CommandFailed
-from gateway.cli.options import Key
-from gateway.cli.ps import size_text
+from gateway.cli.options import Json, Key, Model, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from gateway.client import BlockingClient
     from gateway.protocol import ModelInfo, Progress, Result
 
 FOR_EVER_S = -1.0  # in the client protocol
-STEP_PERCENT = 10  # of a load that is told in lines
-
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name or alias.")]
 
 
 def load(
@@ -32,36 +28,48 @@ def load(
     keep_alive: Annotated[
         str, typer.Option(metavar="TIME", help="How long it stays loaded unused: 10m, 24h, 90; -1 for ever.")
     ] = "",
+    as_json: Json = False,
     key: Key = "",
 ) -> None:
     """Load a model and wait until it is loaded. Idle models make room for it if that is needed."""
     seconds = keep_alive_s(keep_alive)
     with connected_for(model, key) as client:
-        info = told(client.ask_load(model, seconds), model)
+        info = told(client.ask_load(model, seconds))
+    if as_json:
+        import msgspec
+
+        print_json(msgspec.to_builtins(info))
+        return
+    from control.overview import size_text
+
     size = size_text(info.memory_bytes or info.share_bytes)
     tokens = info.context_length or "-"
     print(f"{info.name} is loaded (memory {size}, context {tokens}, in {info.load_ms / 1000:.1f} s)")
 
 
-def unload(model: Model, key: Key = "") -> None:
+def unload(model: Model, as_json: Json = False, key: Key = "") -> None:
     """Unload a model as soon as it is idle. Whoever waits for it still gets an answer."""
-    order("unload", model, key)
+    order("unload", model, key, as_json=as_json)
 
 
-def pin(model: Model, key: Key = "") -> None:
+def pin(model: Model, as_json: Json = False, key: Key = "") -> None:
     """Never unload a model, whoever needs the memory. Ends with `warden unpin` or `warden down`."""
-    order("pin", model, key)
+    order("pin", model, key, as_json=as_json)
 
 
-def unpin(model: Model, key: Key = "") -> None:
+def unpin(model: Model, as_json: Json = False, key: Key = "") -> None:
     """Let a pinned model be unloaded like any other."""
-    order("unpin", model, key)
+    order("unpin", model, key, as_json=as_json)
 
 
-def order(verb: str, model: str, key: str = "") -> None:
+def order(verb: str, model: str, key: str = "", *, as_json: bool = False) -> None:
     """Print control's line. Raises: CommandFailed."""
     with connected_for(model, key) as client:
-        print(getattr(client, verb)(model).text)
+        done = getattr(client, verb)(model)
+    if as_json:
+        print_json({"model": done.model, "text": done.text})
+    else:
+        print(done.text)
 
 
 @contextmanager
@@ -99,51 +107,15 @@ def keep_alive_s(given: str) -> float | None:
     return FOR_EVER_S if seconds > KEEP_ALIVE_MAX_S else seconds
 
 
-def told(events: "Iterator[Progress | Result]", model: str) -> "ModelInfo":
+def told(events: "Iterator[Progress | Result]") -> "ModelInfo":
     """Show on stderr how far the load is and what it waits for; the model as it is in the end. Raises: GatewayError."""
+    from gateway.cli.waiting import shown
     from gateway.protocol import Progress, decode_model
 
-    show = bar(model, sys.stderr) if sys.stderr.isatty() else lines()
-    next(show)
-    try:
+    with shown(sys.stderr) as show:
         for event in events:
             if isinstance(event, Progress):
-                show.send(event)
+                show.update(event)
             else:
                 return decode_model(event.value)
-    finally:
-        show.close()
     raise AssertionError("a load ends with a result or an error")
-
-
-def lines() -> "Generator[None, Progress, None]":
-    """A line whenever something else is waited for, or STEP_PERCENT more are loaded."""
-    last = None
-    while True:
-        progress = yield
-        step = (progress.reason, progress.detail, int(progress.load_progress * 100) // STEP_PERCENT)
-        if step != last:
-            about = "" if progress.reason == "memory" else f", about {progress.estimate_s:.0f} s"
-            print(f"[{described(progress)}{about}]", file=sys.stderr)
-        last = step
-
-
-def bar(model: str, terminal: TextIO) -> "Generator[None, Progress, None]":
-    """The same as one line that grows, for a terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(file=terminal, force_terminal=True), transient=True) as shown:
-        task = shown.add_task(escape(model), total=1.0)
-        while True:
-            progress = yield
-            shown.update(task, completed=progress.load_progress, description=escape(described(progress)))
-
-
-def described(progress: "Progress") -> str:
-    """What is waited for, and how far it is."""
-    percent = f" {progress.load_progress * 100:.0f} %" if progress.load_progress else ""
-    more = f": {progress.detail}" if progress.detail not in ("", progress.reason) else ""
-    return f"{progress.reason}{percent}{more}"

@@ -41,7 +41,7 @@ def _refusal(config: Config, error: OSError) -> str:
     remedy = "set WARDEN_PORT or server.port to a free one"
     if error.errno != errno.EADDRINUSE:
         return f"{where} cannot be used ({error.strerror}); {remedy}"
-    name, pid = _holder(config.port)
+    name, pid = holder_of(config.port)
     by = f" by {name} (pid {pid})" if pid else ""
     home = home_of(pid) if pid else ""
     if home:
@@ -50,7 +50,7 @@ def _refusal(config: Config, error: OSError) -> str:
     return f"{where} is in use{by}; stop that program, or {remedy}"
 
 
-def _holder(port: int) -> tuple[str, int]:
+def holder_of(port: int) -> tuple[str, int]:
     """Name and pid of the process that listens; ("", 0) where lsof is missing or may not see it."""
     lsof = shutil.which("lsof")
     if lsof is None:

@@ -5,7 +5,6 @@ In JSON the fields kind, priority, victoria, demanding and hop of the client pro
 the same and win. Exit code 0: somebody would answer. 1: nobody would now, and why. 2: the request itself is wrong.
 """
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gateway.cli.exits import FAILED, USAGE, CommandFailed
-from gateway.cli.options import Key
+from gateway.cli.options import Json, Key, ModelOption, print_json
 
 if TYPE_CHECKING:
     from gateway.client import BlockingClient
@@ -34,7 +33,7 @@ HEADER = ["", "BACKEND", "MODEL THERE", "STATE", "WHY"]
 def route(
     request: Annotated[str, typer.Argument(metavar="REQUEST", help="What to ask, a JSON object, a file with either, or "
                                            "- for stdin.")],
-    model: Annotated[str, typer.Option(help="Name or alias.")] = "",
+    model: ModelOption = "",
     category: Annotated[str, typer.Option(help="Chooses a model where none is named.")] = "",
     kind: Annotated[Literal["chat", "task", "batch", "agent"] | None,
                     typer.Option(help="Chooses the chain. Default: task.", show_default=False)] = None,
@@ -43,7 +42,7 @@ def route(
     victoria: Annotated[bool, typer.Option("--victoria", help="A chat that wants the Victoria agent.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask nobody. This command never does.",
                                          show_default=False)] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Json = False,
     key: Key = "",
 ) -> None:
     """Show who would answer a request now: its chain, how each step is, and the choice."""
@@ -67,7 +66,7 @@ def route(
     if as_json:
         import msgspec
 
-        print(json.dumps(msgspec.to_builtins(info), indent=2))
+        print_json(msgspec.to_builtins(info))
     else:
         show(info, states)
     if info.chosen < 0:

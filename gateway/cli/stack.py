@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.options import Json, print_json
+
 READY_WAIT_S = 60.0
 
 
@@ -13,33 +15,47 @@ def up(
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it answers; 0: do not wait.")
     ] = READY_WAIT_S,
+    as_json: Json = False,
 ) -> None:
     """Start the stack of this home ($WARDEN_HOME) and wait until it answers. Changes nothing if it runs."""
-    from control.config import BUILT_IN, cached_models
     from control.home import HomeRefused, prepare_home
+    from gateway.cli.clients import place_of
     from gateway.cli.exits import USAGE, CommandFailed
-    from gateway.cli.first_model import add_a_model, programs_as_called
+    from gateway.cli.first_model import add_a_model, warden_as_called, where_lines
+    from gateway.cli.init import Offered, offer
+    from gateway.cli.paste_lines import short_block
     from gateway.cli.settings import read_config, read_home
     from gateway.cli.starting import Stack, start_stack
 
-    config, home = read_config(), read_home()
+    config, home, warden = read_config(), read_home(), warden_as_called(sys.argv[0])
+    tell = say_aside if as_json else say
     try:
         prepare_home(home)
     except HomeRefused as refused:
         raise CommandFailed(str(refused), USAGE) from None
-    url = start_stack(Stack(config, home, dict(os.environ), say), wait)
-    print(f"chat in the browser: {url}/chat")
-    print(f"over ZeroMQ:         {home.endpoint('clients')}")
-    if config.source == BUILT_IN:
-        print(add_a_model(home.root / "warden.toml", cached_models(os.environ), *programs_as_called(sys.argv[0])))
+    offered = Offered(config) if as_json else offer(config, home, tell)
+    url = start_stack(Stack(offered.config, home, dict(os.environ), tell), wait)
+    if as_json:
+        print_json({"url": url, "home": str(home.root), "endpoint": home.endpoint("clients"),
+                    "default_model": offered.config.default.name, "configuration": offered.config.source})
+        return
+    lines = where_lines(url, home.endpoint("clients"), offered.config, warden)
+    if offered.ceiling:  # a first start
+        lines += ["", *short_block(place_of(offered.config, home))]
+    if offered.ceiling and not offered.was_taken:
+        lines += ["", *add_a_model(offered.ceiling, warden, own=offered.is_open)]
+    print("\n".join(lines))
 
 
-def down() -> None:
+def down(as_json: Json = False) -> None:
     """Stop the stack of this home: running answers end first. Also stops what a killed supervisord has left."""
     from gateway.cli.settings import read_home
     from gateway.cli.stopping import stop_stack
 
-    stop_stack(read_home(), say)
+    home = read_home()
+    stop_stack(home, say_aside if as_json else say)
+    if as_json:
+        print_json({"home": str(home.root), "runs": False})
 
 
 def ctl(context: typer.Context) -> None:
@@ -57,3 +73,7 @@ def ctl(context: typer.Context) -> None:
 
 def say(line: str) -> None:
     print(line, flush=True)
+
+
+def say_aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -200,7 +200,7 @@ def wait_until_ready(stack: Stack, wait_s: float) -> None:
             raise CommandFailed(_with_logs(stack.home, text, [entry.program for entry in missing]))
         programs = [entry.program for entry in missing]
         if programs != told:
-            stack.say(f"waiting: {_listed(missing)}")
+            stack.say(f"waiting: {', '.join(programs)}")
             told = programs
         time.sleep(READY_POLL_EVERY_S)
 

@@ -77,6 +77,14 @@ def test_every_request_is_answered_in_class_medium(gateway: FakeGateway, capsys)
     assert (first.model, second.model, second.options.max_tokens) == ("", "other", 3)
 
 
+def test_json_is_one_object_with_the_numbers(gateway: FakeGateway, capsys) -> None:
+    file = write({"prompt": "a"}, {"prompt": "b"})
+    assert main(["batch", file, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"requests": 2, "answered": 2, "failed": 0, "out": "q.answers.jsonl"}
+    assert main(["batch", file, "--json", "--out", "-"]) == 2
+    assert "name a file with --out" in capsys.readouterr().err
+
+
 def test_the_options_reach_the_gateway(gateway: FakeGateway, monkeypatch) -> None:
     monkeypatch.setenv("WARDEN_KEY", "warden-1")
     assert main(["batch", write({"prompt": "a"}), "--priority", "low", "--model", "tiny", "--out", "o.jsonl"]) == 0

@@ -171,10 +171,10 @@ def test_a_table_that_control_has_left_is_no_stack(home, capsys):
 
 def test_what_was_measured_is_used(home, capsys):
     model = ModelConfig(name="tiny", slug="tiny", path=str(model_path("1m").resolve()))
-    assert write_profile(home.profiles, "tiny", fingerprint(model), Profile(90 * MIB, 100 * MIB, 1.0)) == ""
+    assert write_profile(home.profiles, "tiny", fingerprint(model), Profile(150 * MIB, 160 * MIB, 1.0)) == ""
     told = fits(capsys, "tiny")
-    assert told["measured"] and sum(part["bytes"] for part in told["parts"][:1]) < 90 * MIB
-    assert sum(part["bytes"] for part in told["parts"] if part["name"] in ("weights", "runtime")) == 90 * MIB
+    assert told["measured"] and sum(part["bytes"] for part in told["parts"][:1]) < 150 * MIB
+    assert sum(part["bytes"] for part in told["parts"] if part["name"] in ("weights", "runtime")) == 150 * MIB
 
 
 def test_memory_gb_is_the_share_and_one_that_is_too_small_is_said(home, capsys):

@@ -42,6 +42,16 @@ def test_a_key_is_printed_alone_and_kept_as_a_hash(home: Home, capsys) -> None:
     assert out.strip() not in key_path(home).read_text() and key_path(home).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_key_is_made_and_revoked_with_json(home: Home, capsys) -> None:
+    made = json.loads(create(capsys, "--name", "ann", "--models", "p", "--json"))
+    (key,) = read_keys(key_path(home))
+    assert find(made.pop("key"), [key]) is key and made == {
+        "name": "ann", "audience": "person", "max_priority": "high", "models": ["phi3.5"], "rate": None,
+        "created_at": key.created_at}
+    assert main(["key", "revoke", "ann", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "ann", "revoked": True, "keys_left": 0}
+
+
 def test_a_plain_key_is_a_persons_with_no_limits_of_its_own(home: Home, capsys) -> None:
     create(capsys, "--name", "ann")
     (key,) = read_keys(key_path(home))

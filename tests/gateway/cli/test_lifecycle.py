@@ -1,6 +1,6 @@
 """`load`, `unload`, `pin` and `unpin` against a gateway with a script: lines, progress and exit codes."""
 
-import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import pytest
 
 from control.home import Home, prepare_home
 from gateway import protocol
-from gateway.cli import lifecycle
 from gateway.cli.main import main
 from gateway.protocol import LoadModel, Progress
 from tests.support.fake_gateway import FakeGateway, error, model_info
@@ -65,15 +64,18 @@ def test_in_a_pipe_progress_is_a_line_for_each_change_and_each_tenth(gateway: Fa
         "[memory: waits for big, which answers]", "[loading 12 %, about 5 s]", "[loading 50 %, about 2 s]"]
 
 
-def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
-    terminal = io.StringIO()
-    show = lifecycle.bar("[tiny]", terminal)
-    next(show)
-    show.send(Progress("1", 0, "loading", 2.0, 0.5, "half [of] it"))
-    show.close()
-    assert "loading 50 %: half [of] it" in terminal.getvalue()
+def test_with_json_the_model_is_one_object_and_progress_stays_on_stderr(gateway: FakeGateway, capsys) -> None:
+    gateway.on[LoadModel] = loading((0, "loading", 5.0, 0.12, "loading"))
+    assert main(["load", "tiny", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["name"] == "tiny" and json.loads(out)["memory_bytes"] == 300 * MIB
+    assert err == "[loading 12 %, about 5 s]\n"
+
+
+@pytest.mark.parametrize("verb", ["unload", "pin", "unpin"])
+def test_an_order_as_json(gateway: FakeGateway, capsys, verb: str) -> None:
+    assert main([verb, "tiny", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"model": "tiny", "text": f"{verb} of tiny"}
 
 
 @pytest.mark.parametrize("verb", ["unload", "pin", "unpin"])

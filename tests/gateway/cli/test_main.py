@@ -1,17 +1,20 @@
 """The program as a shell sees it: help without heavy imports, exit codes, supervisorctl's own words passed on."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import gateway
-from gateway.cli.main import main
+from gateway.cli.exits import USAGE
+from gateway.cli.main import GROUPS, app, main
 
 ROOT = Path(__file__).resolve().parents[3]
-HEAVY = ("zmq", "rich", "msgspec", "supervisor", "psutil", "uvicorn", "mlx")
+HEAVY = ("zmq", "rich", "asyncio", "prompt_toolkit", "msgspec", "supervisor", "psutil", "uvicorn", "mlx")
 WAIT_S = 30.0
 
 
@@ -28,8 +31,44 @@ def test_help_imports_nothing_heavy() -> None:
     assert answer.returncode == 0
     assert answer.stdout.splitlines()[-1] == "[]"
     for command in ("up", "down", "ctl", "ps", "load", "unload", "pin", "unpin", "ls", "check", "ask", "version",
-                    "batch", "route", "key", "fits"):
+                    "batch", "route", "key", "fits", "run", "pull", "cp", "rm"):
         assert f"  {command} " in answer.stdout
+
+
+def test_help_lists_the_commands_by_what_they_are_for_and_cuts_no_sentence(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    headings = ["Start and stop:", "Ask:", "Models:", "Look:", "Set up and mend:"]
+    places = [out.index(f"\n{heading}\n") for heading in headings]
+    assert places == sorted(places) and "..." not in out.replace("[ARGS]...", "") and "\x1b" not in out
+    known = set(typer.main.get_command(app).commands)
+    assert known <= {name for names in GROUPS.values() for name in names}, "each command stands in a group"
+
+
+def test_version_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"version": gateway.VERSION}
+
+
+def test_version_as_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{gateway.VERSION}\n"
+
+
+@pytest.mark.parametrize(("said", "here"), [("list", "warden ls"), ("serve", "warden up"), ("stop", "warden unload")])
+def test_the_words_of_other_programs_lead_to_ours(said: str, here: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([said, "tiny"]) == USAGE
+    out, err = capsys.readouterr()
+    assert out == "" and f"here it is `{here}" in err and "Usage: warden " in err
+
+
+@pytest.mark.parametrize("command", sorted(typer.main.get_command(app).commands))
+def test_whatever_prints_has_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """But for a program of another, and what groups others."""
+    assert main([command, "--help"]) in (0, 1)
+    out = capsys.readouterr().out
+    assert "--json" in out or command in ("ctl", "key", "service")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
