@@ -17,11 +17,11 @@ help:
 	@echo "make check      style, structure and the example configuration"
 	@echo "make bench      measure latency, throughput and overhead, beside references"
 	@echo "make guide      train the built-in model again from its text, and score it (under an hour)"
-	@echo "make fields     print the README's table of fields, from the code"
+	@echo "make fields     print the README's tables of fields, settings and clients, from the code"
 	@echo "make clean      stop the stack and remove what was installed"
 
 run: $(STAMP)
-	@$(BIN)/warden up
+	@$(BIN)/warden up < /dev/null
 	@echo
 	@echo "--- asked over ZeroMQ: $(QUESTION)"
 	@$(BIN)/warden ask --max-tokens $(MAX_TOKENS) "$(QUESTION)"
@@ -34,12 +34,15 @@ run: $(STAMP)
 stop:
 	@if [ -x $(BIN)/warden ]; then $(BIN)/warden down; else echo "nothing is installed here, so nothing runs"; fi
 
-# Three files of tests at a time: most of them wait for real processes. The order of the files is conftest.py's.
+# Three files of tests at a time: most of them wait for real processes. The order of the files is conftest.py's. The
+# hundreds of processes that the tests start share compiled bytecode, also where the environment (as that of most
+# containers) says that none is to be kept.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m tests.support.chromium  # installs one if that was asked for (WARDEN_INSTALL_CHROMIUM=1, CI)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-long: $(STAMP)
-	$(BIN)/python -m pytest -m long
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m long
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -61,6 +64,8 @@ guide: $(STAMP)
 
 fields: $(STAMP)
 	@$(BIN)/python -m gateway.http.field_table
+	@$(BIN)/python -m control.settings_table
+	@$(BIN)/python -c "from gateway.cli.paste_lines import readme_section; print(readme_section())"
 
 clean: stop
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

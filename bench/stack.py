@@ -8,6 +8,7 @@ It is driven by the commands that users have (`warden up`, `warden down`, `pytho
 product's insides, so that what is measured is what runs.
 """
 
+import json
 import os
 import signal
 import time
@@ -40,7 +41,6 @@ ANY_NUMBER = 0
 DRAIN_DEADLINE_S = 10.0  # a bench that is interrupted does not wait for answers that nobody reads
 OWN_SETTINGS = {"prewarm": 0, "drain_deadline_s": DRAIN_DEADLINE_S,
                 "rate_limit_max": ANY_NUMBER}  # a bench asks more often than one caller may
-CLIENTS_LINE = "over ZeroMQ:"  # how `warden up` tells where `clients.ipc` is
 
 
 class Stack:
@@ -109,11 +109,8 @@ class Stack:
     def _up(self) -> None:
         settings = [f"{key}={value}" for key, value in self._env.items() if key.startswith("WARDEN_")]
         add_to_will(self._folder, "env", *settings, *_warden("down"))
-        told = run_command("warden up", _warden("up"), self._folder, UP_WITHIN_S, self._env)
-        self.clients = next((line.removeprefix(CLIENTS_LINE).strip() for line in told.splitlines()
-                             if line.startswith(CLIENTS_LINE)), "")
-        if not self.clients:
-            raise BenchFailed("warden up did not say where clients.ipc is")
+        told = run_command("warden up", _warden("up", "--json"), self._folder, UP_WITHIN_S, self._env)
+        self.clients = json.loads(told)["endpoint"]
 
     def _load(self, models: Collection[str]) -> None:
         try:

@@ -13,15 +13,15 @@ import pytest
 
 from control.states import Phase
 from gateway.client import GatewayClient, GatewayError
-from tests.support.contract_stack import POOLING
+from tests.support.contract_stack import EMBEDDER_CONTEXT, POOLING
 from tests.support.supervisor_home import wait_until
 
 WIDTH = POOLING["word_embedding_dimension"]
-CONTEXT = 4096
+CONTEXT = 4096  # of `random`
 TEXT = "The quick brown fox jumps over the lazy dog. "
-TOO_LONG = TEXT * 2000
+TOO_LONG = TEXT * 1000
 NEAR = 1e-5
-STREAMED_MAX = 3000
+STREAMED_MAX = 2000
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_fewer_dimensions(ollama_client, openai_client):
 
 
 def test_ollama_cuts_a_text_that_is_too_long_and_openai_refuses_it(ollama_client, openai_client):
-    assert ollama_client.embed("embedder", TOO_LONG).prompt_eval_count == CONTEXT
+    assert ollama_client.embed("embedder", TOO_LONG).prompt_eval_count == EMBEDDER_CONTEXT
     with pytest.raises(ollama.ResponseError, match=r"input\[1\]: it has .* tokens; the context holds") as refused:
         ollama_client.embed("embedder", ["fine", TOO_LONG], truncate=False)
     assert refused.value.status_code == 400

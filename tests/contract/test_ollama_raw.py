@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from tests.support.contract_stack import EMBEDDER_CONTEXT
+
 HI = [{"role": "user", "content": "hi"}]
 BLANK = {"format": "", "tools": None, "options": {}, "keep_alive": None, "think": None, "stream": False}
 DETAILS = {"parent_model", "format", "family", "families", "parameter_size", "quantization_level"}
@@ -56,7 +58,8 @@ def test_what_a_model_can_do_is_what_it_does(stack):
         status, said = stack.post("/api/show", {"model": name})
         assert status == 200 and set(said["capabilities"]) == capabilities, name
         assert said["model_info"]["general.parameter_count"] > 1_000_000
-        assert said["model_info"][f"{said['details']['family']}.context_length"] == 4096
+        assert said["model_info"][f"{said['details']['family']}.context_length"] == (
+            EMBEDDER_CONTEXT if name == "embedder" else 4096)
     assert stack.post("/api/show", {"name": "random", "verbose": True})[1]["tensors"]
 
 

@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import load_all_checks
+from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from gateway.http.app import ROUTES
@@ -43,7 +44,10 @@ SERVER_MAY = (501, 503)  # not offered; one that is not ready
 
 api = schemathesis.openapi.from_dict(describe(ROUTES))
 reading = api.include(path=sorted({path for _, path in collect(ROUTES)}))
-other = api.exclude(path=sorted({path for _, path in collect(ROUTES)}))
+other = api.exclude(path=[*sorted({path for _, path in collect(ROUTES)}), "/dashboard/events"])  # which has no end
+# The edges of each field, which schemathesis works out when tests are collected, are in `reading` already.
+drawn = schemathesis.openapi.from_dict(describe(ROUTES), config=SchemathesisConfig.from_dict({
+    "phases": {"coverage": {"enabled": False}}})).include(path=sorted({path for _, path in collect(ROUTES)}))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,7 @@ def test_every_other_endpoint(case: schemathesis.Case, base_url: str) -> None:
 
 
 @pytest.mark.long
-@reading.parametrize()
+@drawn.parametrize()
 @settings(max_examples=MANY, suppress_health_check=list(HealthCheck))
 def test_many_requests(case: schemathesis.Case, base_url: str) -> None:
     check(case, base_url)

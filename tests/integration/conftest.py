@@ -12,9 +12,11 @@ from tests.support.stack_fixtures import make_stack
 __all__ = ["make_stack", "ollama", "stack", "victoria"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    """One stack with a small random-weight MLX model, shared by tests that only ask."""
+    """One stack with a small random-weight MLX model, shared by the tests of a file that only ask. It ends with them:
+    even a stack that does nothing takes a twentieth of a processor.
+    """
     shared = LiveStack(tmp_path_factory.mktemp("stack"), f"""
 [models.tiny]
 path = "{model_path("1m")}"

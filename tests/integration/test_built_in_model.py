@@ -1,9 +1,8 @@
 """A fresh home without any configuration answers sensibly: over ZeroMQ, over HTTP, and in both dialects."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.support.found_models import make_repository
 from tests.support.live_stack import LiveStack
 from workers.guide.corpus import read_corpus
 
@@ -17,7 +16,8 @@ def fresh(tmp_path_factory):
     stack = LiveStack(tmp_path_factory.mktemp("fresh"), "")
     stack.config_file.unlink()
     del stack.env["WARDEN_CONFIG"]
-    stack.env["HF_HUB_CACHE"] = str(stack.home_path.parent / "no cache")
+    stack.env |= {"HF_HUB_CACHE": str(stack.home_path.parent / "hub"), "HOME": str(stack.home_path.parent)}
+    make_repository(stack.home_path.parent / "hub", "org/Tiny-1B-4bit")
     try:
         stack.said = stack.warden("up").stdout
         yield stack
@@ -25,9 +25,11 @@ def fresh(tmp_path_factory):
         stack.end()
 
 
-def test_up_says_where_chat_is_and_how_to_add_a_real_model(fresh) -> None:
+def test_up_says_where_chat_is_and_what_was_found_and_asks_nobody_without_a_terminal(fresh) -> None:
     assert f"{fresh.url}/chat" in fresh.said and "clients.ipc" in fresh.said
-    assert "hf download" in fresh.said and f">> {Path(fresh.home)}/warden.toml" in fresh.said
+    assert "tiny-1b" in fresh.said and "[Y/n" not in fresh.said and "\x1b" not in fresh.said
+    assert fresh.said.endswith("To serve your own: warden init --yes && warden down && warden up\n")
+    assert not (fresh.home_path / "warden.toml").exists()
 
 
 @pytest.mark.parametrize("way", [[], ["--http"]], ids=["ZeroMQ", "HTTP"])

@@ -7,11 +7,16 @@ from pathlib import Path
 from tests.support.models import model_path
 
 POOLING = {"word_embedding_dimension": 128, "pooling_mode_mean_tokens": True}
+EMBEDDER_CONTEXT = 2048  # to embed a text that fills it takes time by its square
 
 
 def embedder_path(folder: Path) -> Path:
-    """A copy of the small model in `folder`, with the file by which sentence-transformers mark models for embedding."""
+    """A copy of the small model in `folder`, of less context, with the file by which sentence-transformers mark models
+    for embedding.
+    """
     made = shutil.copytree(model_path("1m"), folder / "embedder")
+    config = json.loads((made / "config.json").read_text()) | {"max_position_embeddings": EMBEDDER_CONTEXT}
+    (made / "config.json").write_text(json.dumps(config))
     (made / "1_Pooling").mkdir()
     (made / "1_Pooling" / "config.json").write_text(json.dumps(POOLING))
     return made

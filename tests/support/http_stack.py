@@ -1,6 +1,7 @@
 """The real HTTP face on an ephemeral port, in a thread, in front of a fake gateway; and a table to read."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,9 @@ from gateway.client import GatewayClient
 from gateway.http.app import make_app
 from gateway.http.call import Services
 from gateway.http.connection import Connection
+from gateway.http.dashboard_feed import Feed
 from gateway.http.table_reader import TableReader
+from gateway.http.tracing import make_tracing
 from tests.support.fake_gateway import FakeGateway
 
 WAIT_S = 5.0
@@ -37,14 +40,18 @@ def make_config(folder: Path, text: str = TOML) -> Config:
 class HttpStack:
     """`url`, `port`, `client` (httpx), `gateway` (fake), `notes` (what would stand in the journal)."""
 
-    def __init__(self, folder: Path, text: str = TOML) -> None:
+    def __init__(self, folder: Path, text: str = TOML, env: Mapping[str, str] = {}) -> None:
         self.folder = folder
         self.config = make_config(folder, text)
         self.notes: list[tuple[str, dict[str, object]]] = []
         self.gateway = FakeGateway(f"ipc://{folder}/c.ipc")
         self.table_path = folder / "table"
+        self.logs = folder / "logs"
+        table = TableReader(self.table_path)
         services = Services(self.config, GatewayClient(self.gateway.endpoint, self.config.body_max_bytes),
-                            TableReader(self.table_path), lambda event, **facts: self.notes.append((event, facts)))
+                            table, lambda event, **facts: self.notes.append((event, facts)),
+                            Feed(self.config, table.snapshot, self.logs),
+                            make_tracing(env, lambda event, **facts: self.notes.append((event, facts))))
         self._started = threading.Event()
         self._server = ServerThatTells(uvicorn.Config(
             make_app(services), http=Connection, loop="uvloop", ws="none", lifespan="on", host=self.config.host, port=0,

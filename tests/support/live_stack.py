@@ -22,7 +22,7 @@ from control.states import Phase
 from control.supervisord import Supervisord
 from control.table import ControlWords, GatewayWords, Row, Table, TableRefused
 from gateway.cli.processes import processes_of
-from gateway.client import BlockingClient
+from gateway.client import BlockingClient, GatewayError
 from tests.support import armed
 from tests.support.supervisor_home import ROOT, free_port, wait_until
 
@@ -227,6 +227,21 @@ class LiveStack:
         with self.client() as client:
             for slug in slugs:
                 client.load(slug)
+
+    def evict(self, slug: str) -> None:
+        """As soon as it has let go of what it answered last."""
+        with self.client() as client:
+            wait_until(f"{slug} to be evicted", lambda: self._is_evicted(client, slug))
+
+    @staticmethod
+    def _is_evicted(client: BlockingClient, slug: str) -> bool:
+        try:
+            client.evict(slug)
+        except GatewayError as error:
+            if error.code != "model_busy":
+                raise
+            return False
+        return True
 
     def wait_ready(self) -> None:
         """Says nothing of relays, which start beside http: `wait_relay`."""

@@ -23,7 +23,7 @@ _FACTS = {f"control.{name}" for name in
            "keep_alive", "private_file", "pooling", "model_markers", "capabilities")}
 _FACE = {"gateway", "gateway.client", "gateway.protocol",
          "control.config", "control.home", "control.private_file", "control.journal", "control.keep_alive",
-         "control.states", "control.table"}
+         "control.states", "control.table", "control.overview", "control.log_files", "control.decisions"}
 PARTS: dict[str, set[str]] = {
     "control": set(),
     "workers": _FACTS | {"control.weights", "control.library"},  # is it a whole model? which were pulled since?
@@ -36,6 +36,8 @@ PARTS: dict[str, set[str]] = {
     "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"}  # up, down and ctl drive supervisord
                    | {"gateway.keys", "gateway.key_file"}  # keys are made here, also while nothing runs
                    | {"control.example_config"}  # check --example
+                   | {"control.darwin"}  # doctor: an Intel Python on an ARM Mac
+                   | {f"control.{name}" for name in ("config_checks", "library", "setting_texts", "toml_text")}  # init
                    | {f"control.{name}" for name in  # fits shows control's arithmetic, also for a model not configured
                       ("budget", "model_size", "pressure", "pressure_level", "profiles", "weights")},
     "bench": {"gateway", "gateway.client", "gateway.protocol", "control.table"} | PURE,  # the table to read, as all may
@@ -47,11 +49,15 @@ CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts wit
                "bench.ref_batch"},
     "huggingface_hub": {"workers.fetch", "workers.fetch_errors"},
     "llguidance": {"workers.grammar", "workers.masking"},
-    "psutil": {"control.process_facts", "control.pressure", "bench.machine"},
+    "psutil": {"control.process_facts", "control.pressure", "bench.machine",
+               "gateway.cli.doctor_look_memory"},  # swap, and the type of a file system
+    "opentelemetry": {"gateway.http.tracing"},
     "starlette": {"gateway.http."},
+    "prometheus_client": {"gateway.http."},
     "uvicorn": {"gateway.http."},
     "typer": {"gateway.cli."},
     "rich": {"gateway.cli."},
+    "prompt_toolkit": {"gateway.cli.chat_prompt"},
     "multiprocess": {"bench."},
     "aiohttp": {"bench.", "workers.relay_http"},
 }
@@ -67,7 +73,15 @@ READS = {"read_text", "read_bytes", "iterdir", "is_dir", "is_file", "exists", "i
 VALUES = {"control.table": {"ControlWords", "GatewayWords", "Row", "RowControl", "RowGateway", "RowWorker", "Snapshot"}}
 PICKLE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 PICKLE_CALLS = {"recv_pyobj", "send_pyobj", "recv_serialized"}
-DISTRIBUTIONS = {"zmq": "pyzmq"}  # import name -> distribution, where they differ by more than "_" and "-"
+DISTRIBUTIONS = {  # import name -> distribution, where they differ by more than "_" and "-"
+    "xdist": "pytest-xdist",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
+    "opentelemetry": "opentelemetry-sdk",
+    "opentelemetry.exporter": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.proto": "opentelemetry-exporter-otlp-proto-http",
+}
+OPTIONAL = {"gateway.http.tracing"}  # may import what only an extra brings, and works without it
 NOT_IMPORTED = {
     "httptools": "uvicorn's parser, chosen by name",
     "mlx-warden": "its own extra `bench`, which the tests need too",
@@ -195,12 +209,14 @@ def dependencies(sources: list[Source]) -> Iterator[str]:
     extras = {_distribution(line) for lines in project.get("optional-dependencies", {}).values() for line in lines}
     used: set[str] = set()
     for source in (*product(sources), *tests(sources)):
-        declared = required if source.is_product and part_of(source.module) != "bench" else required | extras
+        optional = not source.is_product or part_of(source.module) == "bench" or source.module in OPTIONAL
+        declared = required | extras if optional else required
         for line, target in imports(source, set()):
             top = target.split(".")[0]
             if top in sys.stdlib_module_names or top in PACKAGES or top == "tests":
                 continue
-            name = DISTRIBUTIONS.get(top, top.replace("_", "-"))
+            two = ".".join(target.split(".")[:2])
+            name = DISTRIBUTIONS.get(two) or DISTRIBUTIONS.get(top, top.replace("_", "-"))
             used.add(name)
             if name not in declared:
                 yield source.at(line, f"imports {top}, but {name} is not declared in pyproject.toml")

@@ -23,6 +23,7 @@ NAMES_THAT_SAY_NOTHING = {"util", "utils", "common", "helper", "helpers", "core"
 MIRROR_MIN_LINES = 60
 SHOWN_BY_PROCESSES = ("/test_main", "/test_loop")  # they join sockets, clock and decisions: tests/integration runs them
 MIRRORED_ELSEWHERE = {  # product file without a mirror -> the test file that shows what it does
+    "gateway/cli/chat.py": "tests/integration/test_run_chat.py",  # a terminal and a stack joined
     "workers/engine.py": "tests/conformance/test_engines.py",  # an interface: one suite for all that implement it
     "workers/relay.py": "tests/conformance/test_backends.py",  # the same, of what answers instead of an engine
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from gateway.client import GatewayClient
 from gateway.http.app import make_app
 from gateway.http.call import Services
+from gateway.http.dashboard_feed import Feed
 from gateway.http.guard import Guard
 from gateway.http.table_reader import TableReader
 from tests.support.audience_world import AudienceWorld
@@ -33,4 +34,6 @@ class WorldClient(GatewayClient):
 
 def make_world_app(world: AudienceWorld) -> Guard:
     client = WorldClient(world)
-    return make_app(Services(world.d.config, client, TableReader(Path("/nowhere")), lambda event, **facts: None))
+    table, config = TableReader(Path("/nowhere")), world.d.config
+    feed = Feed(config, table.snapshot, Path("/nowhere"))
+    return make_app(Services(config, client, table, lambda event, **facts: None, feed))
