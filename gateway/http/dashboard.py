@@ -14,7 +14,7 @@ from typing import NamedTuple
 from control.config import Config
 from control.decisions import Decision
 from control.overview import CLASSES
-from gateway.http.reserved import RESERVED, hiding
+from gateway.http.reserved import RESERVED, name_of
 
 SHORT_MAX, LONG_MAX, STEP_S = 300, 360, 10  # five minutes by the second, the hour by ten of them
 RATES_MAX = 120  # the newest seconds of which each model's tokens per second are told
@@ -43,11 +43,10 @@ def show(overview: dict, config: Config, hide: Callable[[str], str]) -> dict:
     """`overview` with a `key` for each model, which stays the same, and its `name` as the configuration has it."""
     models = []
     for number, model in enumerate(overview["models"]):
-        configured = config.by_slug.get(model["name"])
-        if configured is not None and configured.audience == "agents":
-            models.append({**model, "key": f"reserved-{number}", "name": RESERVED, "reason": ""})
+        name = name_of(config, model["name"])
+        if name == RESERVED:
+            models.append({**model, "key": f"reserved-{number}", "name": name, "reason": ""})
         else:
-            name = configured.name if configured is not None else model["name"]
             models.append({**model, "key": model["name"], "name": name, "reason": hide(model["reason"])})
     relays = [{**relay, "reason": hide(relay["reason"])} for relay in overview["relays"]]
     return {**overview, "remarks": [hide(text) for text in overview["remarks"]], "models": models, "relays": relays}
@@ -59,12 +58,8 @@ def unreadable(why: str) -> dict:
 
 
 def show_decision(decision: Decision, at_s: float, config: Config, hide: Callable[[str], str]) -> dict:
-    configured = config.by_slug.get(decision.model)
-    name = configured.name if configured is not None else decision.model
-    if configured is not None and configured.audience == "agents":
-        name = RESERVED
-    return {"at_s": round(at_s, 3), "kind": decision.kind, "model": name, "text": hide(decision.text),
-            "request": decision.request}
+    return {"at_s": round(at_s, 3), "kind": decision.kind, "model": name_of(config, decision.model),
+            "text": hide(decision.text), "request": decision.request}
 
 
 def limits_of(config: Config) -> dict:
@@ -72,11 +67,6 @@ def limits_of(config: Config) -> dict:
     return {"max_running": config.max_running, "max_queued": config.max_queued,
             "warning_percent": config.memory_warning_percent, "critical_percent": config.memory_critical_percent,
             "emergency_percent": config.memory_emergency_percent}
-
-
-def hider(config: Config) -> Callable[[str], str]:
-    """`reserved.hiding`, and nothing at all to do where no model is reserved."""
-    return hiding(config) if any(model.audience == "agents" for model in config.models) else str
 
 
 class Sampler:

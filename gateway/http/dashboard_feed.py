@@ -26,13 +26,13 @@ from gateway.http.dashboard import (
     Sample,
     Sampler,
     first_event,
-    hider,
     second_event,
     show,
     show_decision,
     unreadable,
 )
 from gateway.http.errors import Problem
+from gateway.http.reserved import hiding
 from gateway.http.streams import sse
 
 LISTENERS_MAX = 32
@@ -77,11 +77,11 @@ class Listener:
 
 
 class Feed:
-    """`read` gives the table, `logs` is the folder of the journals. `run` until `stop`. `hide`: see `hider`."""
+    """`read` gives the table, `logs` is the folder of the journals. `hide`: see `reserved.hiding`."""
 
     def __init__(self, config: Config, read: Callable[[], Snapshot | str], logs: Path) -> None:
         self._config, self._read, self._logs = config, read, logs
-        self.hide = hider(config)
+        self.hide = hiding(config)
         self._sampler, self._history = Sampler(), History()
         self._sample: Sample | None = None
         self._decisions: deque[dict] = deque(maxlen=DECISIONS_MAX)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from control.config import RELAYS, Config
 from control.states import HEARTBEAT_STALE_NS, Breaker, Phase, Priority, is_fresh
 from control.table import FOREVER, ControlWords, GatewayWords, Row, RowControl, Snapshot
-from gateway.http.reserved import RESERVED, hiding
+from gateway.http.reserved import hiding, name_of
 
 CRITICAL_LEVEL = 2  # of `pressure_level`: 0 normal, 1 warning, 2 critical, 3 emergency
 SUPERVISORD_SILENT = "supervisord does not answer: nothing can be loaded; run `warden down`, then `warden up`"
@@ -59,14 +59,13 @@ def make_health(table: Snapshot | str, config: Config, version: str, *, now_ns: 
     relays = relay_states(table, config, now_ns)
     hide = hiding(config)
     reserved = {model.slug for model in config.models if model.audience == "agents"}
-    names = {model.slug: RESERVED if model.slug in reserved else model.name for model in config.models}
     models_count = len(config.models) - len(reserved)
     rows = [row._replace(reason="" if row.name in reserved else hide(row.reason)) for row in rows]
-    cached = [model_entry(row, names.get(row.name, row.name), now_ns, wall_s) for row in rows
+    cached = [model_entry(row, name_of(config, row.name), now_ns, wall_s) for row in rows
               if row.name not in reserved and (row.phase(now_ns) in LOADED or is_silent(row, now_ns))]
-    trouble = [f"{names.get(row.name, row.name)} is {state_of(row, now_ns)}{row.reason and f': {row.reason}'}"
+    trouble = [f"{name_of(config, row.name)} is {state_of(row, now_ns)}{row.reason and f': {row.reason}'}"
                for row in rows if row.phase(now_ns) in TROUBLE]
-    trouble += [f"{names.get(row.name, row.name)} is silent: no heartbeat for "
+    trouble += [f"{name_of(config, row.name)} is silent: no heartbeat for "
                 f"{abs(now_ns - row.worker.heartbeat_ns) // 10**9} s" for row in rows if is_silent(row, now_ns)]
     control = trusted(table, now_ns)
     level = control.pressure_level if control else 0

@@ -33,11 +33,12 @@ from gateway import VERSION
 from gateway.client import GatewayError
 from gateway.http.call import Call, Services
 from gateway.http.dashboard_api import admit
-from gateway.http.health import RESERVED, beats
+from gateway.http.health import beats
 from gateway.http.metrics_families import COUNTER, GAUGE, INFO, Buckets, Family, Sheet
 from gateway.http.metrics_gateway import add_gateway
 from gateway.http.metrics_table import Naming, add_table
 from gateway.http.metrics_tally import Tally
+from gateway.http.reserved import RESERVED
 from gateway.protocol import MetricsInfo
 
 GATEWAY_WITHIN_S = 0.5

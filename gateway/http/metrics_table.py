@@ -10,8 +10,9 @@ from control.config import RELAYS, Config
 from control.overview import CLASSES, describe, describe_memory, describe_queue, describe_relay
 from control.states import Breaker, Phase
 from control.table import ControlWords, GatewayWords, Row, Snapshot
-from gateway.http.health import RESERVED, beats, relay_state, supervisord_is_silent
+from gateway.http.health import beats, relay_state, supervisord_is_silent
 from gateway.http.metrics_families import Sheet
+from gateway.http.reserved import RESERVED
 
 NS, MS, EPOCHS_PER_S = 1_000_000_000, 0.001, 1000
 PHASES = tuple(phase for phase in Phase if phase is not Phase.ALIVE)  # as a model is seen; ALIVE is only control's word

@@ -8,10 +8,20 @@ from control.config import Config
 RESERVED = "a model reserved for agents"
 
 
+def name_of(config: Config, slug: str) -> str:
+    """How a row of the table is called: by the model's name, else by its slug; RESERVED if it is for agents."""
+    model = config.by_slug.get(slug)
+    if model is None:
+        return slug
+    return RESERVED if model.audience == "agents" else model.name
+
+
 def hiding(config: Config) -> Callable[[str], str]:
     """Takes the names of models that are reserved for agents out of a text, and where their weights lie, which is named
-    after them.
+    after them. Where no model is reserved there is nothing to do.
     """
+    if all(model.audience != "agents" for model in config.models):
+        return str
     names = {name.lower(): model.audience for model in config.models
              for name in (model.slug, f"worker-{model.slug}", model.name, *model.aliases)}
     elsewhere = {name.lower(): "agents" for model in config.models if model.audience == "agents"

@@ -17,14 +17,13 @@ from gateway.http.dashboard import (
     Sample,
     Sampler,
     first_event,
-    hider,
     merge,
     second_event,
     show,
     show_decision,
     unreadable,
 )
-from gateway.http.health import RESERVED
+from gateway.http.reserved import RESERVED, hiding
 from tests.gateway.http.test_health import NOW_NS, row, snapshot
 from tests.support.http_stack import make_config
 
@@ -46,7 +45,7 @@ def config(tmp_path):
 
 
 def shown_of(config, *rows, **given) -> dict:
-    return show(overview(snapshot(*rows, **given), NOW_NS), config, hider(config))
+    return show(overview(snapshot(*rows, **given), NOW_NS), config, hiding(config))
 
 
 def sample(at_s: float = AT_S, **given) -> Sample:
@@ -75,7 +74,7 @@ def test_a_model_has_the_name_of_the_configuration_and_a_key_that_stays(config):
 def test_a_model_that_is_reserved_is_named_to_nobody(config):
     shown = shown_of(config, row(name="spy", reason="spy was loaded"),
                      row(1, config.models[0].slug, reason="waits for spy and agent-007"), warning="spy is stuck")
-    decision = show_decision(Decision("load", "spy", "spy was loaded, AGENT-007 too", ""), AT_S, config, hider(config))
+    decision = show_decision(Decision("load", "spy", "spy was loaded, AGENT-007 too", ""), AT_S, config, hiding(config))
     event = first_event(second_event(shown, Sampler().sample(shown, AT_S), [decision]), past(3), config, "1")
     text = json.dumps(event)
     assert "spy" not in text and "agent-007" not in text.lower()

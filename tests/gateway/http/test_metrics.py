@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from control.table import ControlWords, GatewayWords, Table
 from gateway import VERSION
-from gateway.http.health import RESERVED
+from gateway.http.reserved import RESERVED
 from gateway.http.metrics import OPENMETRICS, naming_of
 from gateway.protocol import CallerInfo, Metrics, MetricsInfo, Result, WhoAmI, encode
 from tests.support.fake_gateway import error

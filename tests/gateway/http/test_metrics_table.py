@@ -6,7 +6,7 @@ import pytest
 
 from control.states import HEARTBEAT_STALE_NS, Breaker, Phase
 from control.table import ControlWords, GatewayWords, RowControl, RowGateway, RowWorker, Table
-from gateway.http.health import RESERVED
+from gateway.http.reserved import RESERVED
 from gateway.http.metrics_families import Sheet
 from gateway.http.metrics_table import STATES, add_table
 from tests.support.gateway_world import make_config, make_model
