@@ -51,7 +51,6 @@ from control.toml_text import TomlFile, shown
 from control.weights import (
     BUILT_IN_MODEL,
     built_in_model,
-    cached_models,
     expand,
     find_built_in,
     find_weights,
@@ -59,7 +58,7 @@ from control.weights import (
 )
 
 __all__ = ["BUILT_IN", "MODELS_MAX", "NO_MODEL", "RELAYS", "Config", "ConfigError", "EchoConfig", "ModelConfig",
-           "cached_models", "canonical", "load_config", "slug_of", "with_library"]
+           "canonical", "load_config", "slug_of", "with_library"]
 
 MODELS_MAX = 64  # rows of the table
 RELAYS = {"ollama": "relay-ollama", "victoria": "relay-victoria"}  # their programs, rows and locks

@@ -15,7 +15,6 @@ from control.table import Snapshot, Table, TableRefused
 
 START_FAILURES_MAX = 3
 PROBE_TIMEOUT_S = 2.0
-REFUSED_CONFIGURATION = 2
 HOPELESS = frozenset({ProcessState.FATAL, ProcessState.EXITED, ProcessState.UNKNOWN})
 
 
