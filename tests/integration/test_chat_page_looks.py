@@ -2,30 +2,28 @@
 in light and dark and on a phone, of which screenshots are kept.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from gateway.protocol import Progress, Submit
 from tests.support.artefacts import artefact
-from tests.support.browser import PHONE_PX, Browser, needs_browser
+from tests.support.browser import PHONE_PX, needs_browser
 from tests.support.chat_page import (
     IDLE,
     STATUS,
     TALK,
+    WIDE_PX,
     answers,
     browser_of,
     click,
     ended,
-    opened,
     say,
     stack_of,
+    stack_with_two_models,
+    wide_page,
 )
-from tests.support.fake_gateway import accepted, done, model_info, tokens
-from tests.support.http_stack import HttpStack
+from tests.support.fake_gateway import accepted, done, tokens
 
 pytestmark = [pytest.mark.integration, needs_browser]
-WIDE_PX = 1000
 SCROLL = "document.getElementById('scroll')"
 AT_END = f"{SCROLL}.scrollHeight - {SCROLL}.scrollTop - {SCROLL}.clientHeight < 8"
 REACHED = ["Skip to the message", "Dashboard", "Chat", "fresh", "model", "text", "priority", "Settings", "send"]
@@ -50,20 +48,8 @@ merged = defaults | {"port": 8080}   # Python 3.9 and later; the right one wins,
 """
 running_stack = stack_of()
 browser = browser_of(WIDE_PX)
-
-
-@pytest.fixture
-def stack(running_stack) -> HttpStack:
-    running_stack.reset()
-    running_stack.gateway.models = [model_info("tiny"), model_info("other", state="empty")]
-    return running_stack
-
-
-@pytest.fixture
-def page(stack, browser) -> Iterator[Browser]:
-    browser.resize(WIDE_PX)
-    browser.prefer()
-    yield from opened(browser, stack)
+stack = stack_with_two_models()
+page = wide_page()
 
 
 def test_an_answer_is_copied_as_it_was_written(stack, page):

@@ -2,13 +2,11 @@
 kept, reasoning, priority and settings, and what the picker and the queue say.
 """
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 
 from gateway.protocol import Message, Progress, Started, Submit
-from tests.support.browser import Browser, needs_browser
+from tests.support.browser import needs_browser
 from tests.support.chat_page import (
     ANSWER,
     IDLE,
@@ -16,36 +14,24 @@ from tests.support.chat_page import (
     STATUS,
     TALK,
     TEXT,
+    WIDE_PX,
     answers,
     browser_of,
     click,
     ended,
     open_again,
-    opened,
     say,
     stack_of,
+    stack_with_two_models,
+    wide_page,
 )
 from tests.support.fake_gateway import accepted, done, error, model_info, tokens
-from tests.support.http_stack import HttpStack
 
 pytestmark = [pytest.mark.integration, needs_browser]
-WIDE_PX = 1000
 running_stack = stack_of()
 browser = browser_of(WIDE_PX)
-
-
-@pytest.fixture
-def stack(running_stack) -> HttpStack:
-    running_stack.reset()
-    running_stack.gateway.models = [model_info("tiny"), model_info("other", state="empty")]
-    return running_stack
-
-
-@pytest.fixture
-def page(stack, browser) -> Iterator[Browser]:
-    browser.resize(WIDE_PX)
-    browser.prefer()
-    yield from opened(browser, stack)
+stack = stack_with_two_models()
+page = wide_page()
 
 
 def test_a_regenerated_answer_stands_beside_the_earlier_one_and_the_chosen_one_is_sent_along(stack, page):

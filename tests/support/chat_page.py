@@ -1,6 +1,7 @@
 """The chat page in a browser in front of a fake gateway: opening it as new, saying something, waiting for the answer.
 
-A module makes its fixtures of `stack_of` and `browser_of`, and one `page` of its own out of `opened`.
+A module makes its fixtures of `stack_of` and `browser_of`, and of `stack_with_two_models` and `wide_page`, or a `page`
+of its own out of `opened`.
 """
 
 import json
@@ -10,9 +11,10 @@ import pytest
 
 from gateway.protocol import Started, Submit
 from tests.support.browser import Browser
-from tests.support.fake_gateway import accepted, done, tokens
+from tests.support.fake_gateway import accepted, done, model_info, tokens
 from tests.support.http_stack import TOML, HttpStack
 
+WIDE_PX = 1000
 TALK = "document.getElementById('talk').innerText"
 STATUS = "document.getElementById('status').innerText"
 TEXT = "document.getElementById('text').value"
@@ -37,6 +39,28 @@ def browser_of(width_px: int) -> Callable[..., Iterator[Browser]]:
     def made(running_stack: HttpStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         with Browser(f"{running_stack.url}/chat", tmp_path_factory.mktemp("b"), width_px=width_px) as page:
             yield page
+
+    return made
+
+
+def stack_with_two_models() -> Callable[..., HttpStack]:
+    """A fixture: the module's `running_stack` as new, with a model that is loaded and one that is not."""
+    @pytest.fixture
+    def made(running_stack: HttpStack) -> HttpStack:
+        running_stack.reset()
+        running_stack.gateway.models = [model_info("tiny"), model_info("other", state="empty")]
+        return running_stack
+
+    return made
+
+
+def wide_page() -> Callable[..., Iterator[Browser]]:
+    """A fixture: the module's `browser`, wide and in the light, on the page of its `stack` as new."""
+    @pytest.fixture
+    def made(stack: HttpStack, browser: Browser) -> Iterator[Browser]:
+        browser.resize(WIDE_PX)
+        browser.prefer()
+        yield from opened(browser, stack)
 
     return made
 
