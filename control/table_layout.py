@@ -39,7 +39,7 @@ from control.table_records import (
 )
 
 MAGIC = 0x57415244454E5442  # "WARDENTB"; reads as another number on a machine of the other byte order
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 ROWS = 66  # 64 models and two relays
 BLOCK_BYTES = 128
 CUT = b"..."
@@ -80,7 +80,7 @@ class RecordLayout:
 def _layouts() -> tuple[dict[type, RecordLayout], int, int]:
     """Every kind one after another, where the rows begin, and the size of a row in bytes."""
     layouts, at = {}, BLOCK_BYTES
-    for kind, blocks in ((ControlWords, 2), (ControlWarning, 4), (GatewayWords, 2)):
+    for kind, blocks in ((ControlWords, 2), (ControlWarning, 4), (GatewayWords, 3)):
         layouts[kind] = RecordLayout(kind, at, blocks, per_row=False)
         at += blocks * BLOCK_BYTES
     rows_at = at

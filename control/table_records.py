@@ -59,7 +59,9 @@ class GatewayWords(NamedTuple):
     """gateway about all models together; counters start at 0 in each gateway epoch.
 
     `running_*` and `queued_*` are of MLX alone; relays have limits of their own. `hops` counts requests that went on to
-    another backend, `spilled` those of them that left MLX because it was overloaded.
+    another backend, `spilled` those of them that left MLX because it was overloaded. `preemptions` counts pauses,
+    `resumptions` how many of the paused went on, `continuations` answers that went on
+    from their tokens elsewhere or later.
 
     `lost_to_eviction` counts jobs that a worker held when it left to make room: it must be 0 always.
     """
@@ -93,6 +95,9 @@ class GatewayWords(NamedTuple):
     rate_limited: int
     hops: int
     spilled: int
+    preemptions: int
+    resumptions: int
+    continuations: int
 
 
 def _text_kind(name: str, max_bytes: int, doc: str) -> type:
@@ -182,7 +187,8 @@ class RowWorker(NamedTuple):
 
     `share_bytes` is the share it keeps to (0: none told), `device_bytes` what its GPU is recommended to use for all
     processes together (0: not known, or no GPU). `breaker`: of a relay, a `control.states.Breaker`. `tokens_per_ks`:
-    tokens in a thousand seconds at the rate of the last two.
+    tokens in a thousand seconds at the rate of the last two. `paused` jobs are among `active`; `kept_bytes` are KV
+    caches of paused jobs and of the prefix cache in memory, `spilled_bytes` those of the prefix cache on disk.
     """
 
     incarnation: int
@@ -208,6 +214,9 @@ class RowWorker(NamedTuple):
     device_bytes: int
     breaker: int
     tokens_per_ks: int
+    paused: int
+    kept_bytes: int
+    spilled_bytes: int
 
 
 class Row(NamedTuple):

@@ -1,15 +1,16 @@
-"""What jobs and answers are made of besides text: tools, calls, chances of tokens, and what a job asks for besides.
+"""What jobs and answers are made of: messages, sampling, tools, calls, chances of tokens, and what is asked besides.
 
 `workers.protocol` and `gateway.protocol` hand these on, so that a part means and is written the same on both wires: as
 a map whose fields may be left out. Numbers and sizes are checked where clients' messages are read. Pure.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 Think = bool | Literal["low", "medium", "high"] | None  # None: as the model's template does when nobody says
 AUTO, NONE, REQUIRED = "auto", "none", "required"
+Word = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what a word of the table can hold, whoever says it
 NAMED = "="  # a tool choice that begins so names the one function to call
 
 
@@ -31,6 +32,53 @@ class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     arguments: str
     id: str = ""
+
+
+class Sampling(msgspec.Struct, array_like=True, frozen=True):
+    """How tokens are chosen. `temperature` 0 is greedy. `seed` is always set: the gateway draws one if none is given.
+
+    top_k 0, top_p 1, min_p 0, repeat_penalty 1, presence/frequency_penalty 0 switch the filter off.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = 0
+
+
+class ChatMessage(msgspec.Struct, array_like=True, frozen=True):
+    """`images` are base64; only for backends that read them. `tool_calls` and `thinking` are of an assistant's turn,
+    `tool_call_id` and `name` (of the function) of a tool's.
+    """
+
+    role: str
+    content: str
+    images: list[str] = []
+    tool_calls: list[ToolCall] = []
+    tool_call_id: str = ""
+    name: str = ""
+    thinking: str = ""
+
+
+class Remote(msgspec.Struct, array_like=True, frozen=True):
+    """What a relay needs besides. `model`: what its server calls it. `hop`: what it tells its server, 1 or more.
+
+    `session`: the conversation as the caller calls it; "" for none. `max_steps` 0: the server's own. `priority`: the
+    class of the request, by name. `traceparent`: its place in a distributed trace; "" for none.
+    """
+
+    model: str
+    hop: Word
+    request_id: str
+    session: str = ""
+    max_steps: Word = 0
+    priority: str = "medium"
+    traceparent: str = ""
 
 
 class CallPiece(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,9 +6,11 @@ its attempt too. A receiver drops and counts frames of another epoch, incarnatio
     worker  -> Hello(epoch_known=0)         at start, and again when the gateway's epoch changes
     gateway -> Welcome(epoch)               the worker drops the jobs of any older epoch, then says
     worker  -> Hello(epoch_known=epoch)     now the gate may open
-    gateway -> Job, Cancel
+    gateway -> Job, Cancel, Pause, Resume
     worker  -> Accept | Refuse              within ACCEPT_WITHIN_S; Refuse means nothing was started
-    worker  -> Step                         one frame per step for the whole batch
+    worker  -> Paused                       the job left the batch between two steps; nothing of it comes until Resume
+    worker  -> Short                        an accepted job waits for memory in the batch, and is the first to
+    worker  -> Step                         one frame per step for the whole batch; the first of a job may be its Accept
     relay   -> Note                         what its server does meanwhile, for people; no part of the answer
     worker  -> Fail                         the job ended by an error of its own; others go on
     worker  -> Hello                        again on every change of phase (LOADING, READY, DRAINING, ...)
@@ -19,74 +21,41 @@ its attempt too. A receiver drops and counts frames of another epoch, incarnatio
 Pure: no socket here. `decode_*` raise `msgspec.ValidationError` / `msgspec.DecodeError` on anything malformed.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
-from workers.job_parts import CallPiece, Extras, More, TokenLogprob, Tool, ToolCall
+from workers.job_parts import (
+    CallPiece,
+    ChatMessage,
+    Extras,
+    More,
+    Remote,
+    Sampling,
+    TokenLogprob,
+    Tool,
+    ToolCall,
+    Word,
+)
 
-__all__ = ["CallPiece", "Extras", "More", "TokenLogprob", "Tool", "ToolCall"]
+__all__ = ["CallPiece", "ChatMessage", "Extras", "More", "Remote", "Sampling", "TokenLogprob", "Tool", "ToolCall",
+           "Word"]
 
-VERSION = 2
+VERSION = 3
 FRAME_MAX_BYTES = 1024 * 1024  # token frames; job frames are capped by the gateway's body limit
 BEAT_EVERY_S = 0.5
 ACCEPT_WITHIN_S = 1.0
-Word = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # what a word of the table can hold, whoever says it
 
 FinishReason = Literal["stop", "length", "cancelled"]
 NoteKind = Literal["start", "step", "progress"]
 
 
-class Sampling(msgspec.Struct, array_like=True, frozen=True):
-    """How tokens are chosen. `temperature` 0 is greedy. `seed` is always set: the gateway draws one if none is given.
-
-    top_k 0, top_p 1, min_p 0, repeat_penalty 1, presence/frequency_penalty 0 switch the filter off.
-    """
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repeat_penalty: float = 1.0
-    repeat_last_n: int = 64
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    seed: int = 0
-
-
-class ChatMessage(msgspec.Struct, array_like=True, frozen=True):
-    """`images` are base64; only for backends that read them. `tool_calls` and `thinking` are of an assistant's turn,
-    `tool_call_id` and `name` (of the function) of a tool's.
-    """
-
-    role: str
-    content: str
-    images: list[str] = []
-    tool_calls: list[ToolCall] = []
-    tool_call_id: str = ""
-    name: str = ""
-    thinking: str = ""
-
-
-class Remote(msgspec.Struct, array_like=True, frozen=True):
-    """What a relay needs besides. `model`: what its server calls it. `hop`: what it tells its server, 1 or more.
-
-    `session`: the conversation as the caller calls it; "" for none. `max_steps` 0: the server's own. `priority`: the
-    class of the request, by name. `traceparent`: its place in a distributed trace; "" for none.
-    """
-
-    model: str
-    hop: Word
-    request_id: str
-    session: str = ""
-    max_steps: Word = 0
-    priority: str = "medium"
-    traceparent: str = ""
-
-
 class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
     """gateway -> worker. Exactly one of `messages` (chat template applied), `prompt` (as it is), `tokens`, and
-    `inputs` (each to be embedded) is set.
+    `inputs` (each to be embedded) is set. `priority`: a `control.states.Priority`.
+
+    `emitted`: ids of this answer that its caller has already. The answer goes on behind them: positions, sampling,
+    words held back, grammar and counts as if it had never been away.
     """
 
     v: Word
@@ -103,9 +72,33 @@ class Job(msgspec.Struct, array_like=True, tag="job", frozen=True):
     remote: Remote | None = None  # None for a worker of a model
     inputs: list[str | list[int]] | None = None
     extras: Extras | None = None
+    priority: Word = 1
+    emitted: list[int] = []
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel", frozen=True):
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
+
+
+class Pause(msgspec.Struct, array_like=True, tag="pause", frozen=True):
+    """gateway -> worker: leave the batch after this step, keep what was computed. Answered by Paused, unless the job
+    has ended meanwhile. It holds no place of the batch from here on.
+    """
+
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
+
+
+class Resume(msgspec.Struct, array_like=True, tag="resume", frozen=True):
+    """gateway -> worker: go on where it was paused, before others that wait for the batch."""
+
     v: Word
     epoch: Word
     incarnation: Word
@@ -133,7 +126,7 @@ class Count(msgspec.Struct, array_like=True, tag="count", frozen=True):
     with_ids: bool = False
 
 
-ToWorker = Job | Cancel | Count | Welcome
+ToWorker = Job | Cancel | Pause | Resume | Count | Welcome
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello", frozen=True):
@@ -200,7 +193,7 @@ class Item(msgspec.Struct, array_like=True, frozen=True):
     job: Word
     attempt: Word
     position: Word
-    ids: list[int]
+    ids: list[Word]
     text: str
     end: End | None = None
     more: More | None = None
@@ -216,6 +209,27 @@ class Note(msgspec.Struct, array_like=True, tag="note", frozen=True):
     attempt: Word
     kind: NoteKind
     text: str
+
+
+class Paused(msgspec.Struct, array_like=True, tag="paused", frozen=True):
+    """worker -> gateway. `kept`: its KV cache stands; else it will be computed anew from its tokens."""
+
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
+    kept: bool
+
+
+class Short(msgspec.Struct, array_like=True, tag="short", frozen=True):
+    """worker -> gateway: the job is the first that waits for memory in the batch. Said again when that changes."""
+
+    v: Word
+    epoch: Word
+    incarnation: Word
+    job: Word
+    attempt: Word
 
 
 class Step(msgspec.Struct, array_like=True, tag="step", frozen=True):
@@ -267,7 +281,7 @@ class Counted(msgspec.Struct, array_like=True, tag="counted", frozen=True):
     ids: list[int] | None = None
 
 
-FromWorker = Hello | Accept | Refuse | Step | Note | Fail | Beat | Counted
+FromWorker = Hello | Accept | Refuse | Paused | Short | Step | Note | Fail | Beat | Counted
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode

@@ -103,7 +103,7 @@ def test_version_is_what_is_said_even_where_the_size_differs_too(table: Table, p
     content[8] = 9
     path.write_bytes(content.ljust(size, b"\0")[:size])
     line = refused(path)
-    assert "layout version 9, and this program reads version 4" in line and "`warden down`, then `warden up`" in line
+    assert "layout version 9, and this program reads version 5" in line and "`warden down`, then `warden up`" in line
 
 
 def test_header_checksum(table: Table, path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_flipped_byte_is_unknown_or_the_truth(full: Table, place: int, mask: i
     assert [row.index for row in seen.rows][:4] == [0, 1, 2, 3]  # no row is ever lost
 
 
-@pytest.mark.parametrize("size", [0, 100, 128, 300, 700, 1152, 4096, FILE_BYTES - 1])
+@pytest.mark.parametrize("size", [0, 100, 128, 300, 700, 1280, 4096, FILE_BYTES - 1])
 def test_a_table_cut_short_reads_as_unknown_and_counts_as_replaced(table: Table, path: Path, size: int) -> None:
     fill(table, GatewayWords)
     table.name_row(ROWS - 1, "last")
@@ -185,7 +185,7 @@ def test_a_table_cut_short_reads_as_unknown_and_counts_as_replaced(table: Table,
     os.truncate(path, size)
     assert table.replaced()
     assert table.read(RowWorker, ROWS - 1) is None
-    assert (table.read(GatewayWords) is None) == (size < 1152)
+    assert (table.read(GatewayWords) is None) == (size < 1280)
     assert table.snapshot().gateway == table.read(GatewayWords)
     assert all(row.worker in (None, worker) for row in table.snapshot().rows)
     with pytest.raises(TableRefused, match=f"cut short by another program to {size} of {FILE_BYTES} bytes"):

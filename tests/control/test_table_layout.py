@@ -21,9 +21,9 @@ from control.table_layout import (
 from control.table_records import RowControl, RowWorker
 from control.table_writer import RecordWriter
 
-GOLDEN_VERSION = 4
+GOLDEN_VERSION = 5
 GOLDEN_ROWS = 66  # 64 models and two relays
-GOLDEN_FILE_BYTES = 77_184
+GOLDEN_FILE_BYTES = 77_312
 GOLDEN_ROW_BYTES = 1152
 GOLDEN = {  # kind -> first byte (in row 0), bytes, names in order; each name is one word, from the second word on
     "ControlWords": (128, 256, "epoch heartbeat_ns pid pressure_permille overload spill supervisord_at_ns "
@@ -31,23 +31,23 @@ GOLDEN = {  # kind -> first byte (in row 0), bytes, names in order; each name is
                                "available_bytes total_bytes evictions evictions_refused forced_kills "
                                "refused_by_control refused_by_gateway refused_by_worker refused_by_nobody"),
     "ControlWarning": (384, 512, " ".join(f"text_{word}" for word in range(62))),
-    "GatewayWords": (896, 256, "epoch heartbeat_ns pid running_high running_medium running_low paused_high "
+    "GatewayWords": (896, 384, "epoch heartbeat_ns pid running_high running_medium running_low paused_high "
                                "paused_medium paused_low queued_high queued_medium queued_low admitted_high "
                                "admitted_medium admitted_low finished failed cancelled rejected displaced expired "
                                "retried dropped_frames lost_to_eviction relay_running relay_queued rate_limited hops "
-                               "spilled"),
-    "RowName": (1152, 128, " ".join(f"text_{word}" for word in range(12))),
-    "RowControl": (1280, 256, "incarnation phase pid start_time_us fence_id fence_cleared share_bytes load_id "
+                               "spilled preemptions resumptions continuations"),
+    "RowName": (1280, 128, " ".join(f"text_{word}" for word in range(12))),
+    "RowControl": (1408, 256, "incarnation phase pid start_time_us fence_id fence_cleared share_bytes load_id "
                               "load_deadline_ns backoff_until_ns crashes loads starts need_bytes batch_max "
                               "context_length pinned keep_until_ns fence_at_ns evictions shrink"),
-    "RowReason": (1536, 256, " ".join(f"text_{word}" for word in range(30))),
-    "RowGateway": (1792, 256, "epoch incarnation gate fence_seen dispatched finished paused waiting_high "
+    "RowReason": (1664, 256, " ".join(f"text_{word}" for word in range(30))),
+    "RowGateway": (1920, 256, "epoch incarnation gate fence_seen dispatched finished paused waiting_high "
                               "waiting_medium waiting_low oldest_wait_since_ns last_dispatch_ns use_count unfinished "
                               "last_end_ns keep_alive_ms last_class oldest_any_since_ns"),
-    "RowWorker": (2048, 256, "incarnation phase accepted finished active load_progress_permille tokens_out "
+    "RowWorker": (2176, 256, "incarnation phase accepted finished active load_progress_permille tokens_out "
                              "mlx_active_bytes mlx_peak_bytes mlx_cache_bytes footprint_bytes heartbeat_ns progress_ns "
                              "steps load_ms context_length batch_max pid gateway_epoch share_bytes device_bytes "
-                             "breaker tokens_per_ks"),
+                             "breaker tokens_per_ks paused kept_bytes spilled_bytes"),
 }
 KINDS = {kind.__name__: kind for kind in LAYOUTS}
 WORDS = st.integers(0, 2**64 - 1)
@@ -102,7 +102,7 @@ def test_a_header_with_any_damaged_byte_is_refused(mask: int) -> None:
 def test_another_version_is_told_apart_from_damage() -> None:
     header = bytearray(encode_header(77))
     header[8:16] = struct.pack("=Q", GOLDEN_VERSION - 1)
-    with pytest.raises(VersionDiffers, match="layout version 3, and this program reads version 4"):
+    with pytest.raises(VersionDiffers, match="layout version 4, and this program reads version 5"):
         decode_header(bytes(header))
 
 
