@@ -6,8 +6,8 @@ Theory
    ever truncates one. Whoever holds an old file goes on writing where no one looks; `replaced()` and the boot id in
    every hello tell it to open the new one.
 2. A writer maps the file and stores word by word (`control/table_writer.py`).
-3. A reader copies a record (or the whole file) with one `pread`, checks sequence and CRC (`control/table_layout.py`),
-   looks again at most READ_RETRIES times, and else says None: unknown. Unknown means "do not terminate".
+3. A reader copies a record (or the whole file) and checks it (`control/table_reading.py`); one that it cannot read is
+   None: unknown. Unknown means "do not terminate".
 
 Reading another process's words is advice (EXAMPLES 4); nothing here authorises anything.
 
@@ -23,18 +23,15 @@ import errno
 import mmap
 import os
 import stat
-import time
 import weakref
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from control.table_layout import (
     BLOCK_BYTES,
     FILE_BYTES,
     LAYOUTS,
-    ROW_BYTES,
     ROWS,
-    RecordLayout,
     VersionDiffers,
     decode_header,
     encode_header,
@@ -56,22 +53,17 @@ from control.table_records import (
     RowWorker,
     Snapshot,
 )
+from control.table_reading import Reading
 from control.table_writer import RecordWriter
 
 __all__ = ["FOREVER", "ROWS", "ControlWarning", "ControlWords", "GatewayWords", "RecordWriter", "Row", "RowControl",
            "RowGateway", "RowName", "RowReason", "RowWorker", "Snapshot", "Table", "TableRefused", "record_text",
            "text_words"]
 
-READ_RETRIES = 8
-WRITER_WAITS, WRITER_WAIT_S = 5, 0.001  # for a writer that lost its processor in mid-write; snapshots are for people
-UNWRITTEN = bytes(WORD_BYTES)
-UNNAMED = bytes(BLOCK_BYTES)
 START = "start the stack with `warden up`"
 RENEW = "run `warden ctl restart control`: control puts a new one in its place"
 SAME_VERSION = "run `warden down`, then `warden up`, so that every process is of the same version"
-NAME, REASON, WARNING = LAYOUTS[RowName], LAYOUTS[RowReason], LAYOUTS[ControlWarning]
-ABOUT_ROW = tuple(LAYOUTS[kind] for kind in (RowControl, RowGateway, RowWorker))
-ABOUT_ALL = tuple(LAYOUTS[kind] for kind in (ControlWords, GatewayWords))
+NAME = LAYOUTS[RowName]
 K = TypeVar("K")
 
 
@@ -90,6 +82,7 @@ class Table:
         self.path = path
         self.boot_id = boot_id
         self._fd = fd
+        self._reading = Reading(fd)
         self._close_fd = weakref.finalize(self, os.close, fd)
         self._map: mmap.mmap | None = None
         self._words: memoryview | None = None
@@ -153,24 +146,11 @@ class Table:
     def read(self, kind: type[K], row: int | None = None) -> K | None:
         """The record of `kind` (in `row`), whole, or None if it was never written or cannot be read now."""
         layout = LAYOUTS[kind]
-        return self._read(layout, layout.at(row))
+        return self._reading.record(layout, layout.at(row))
 
     def snapshot(self) -> Snapshot:
-        """Everything, as values. Costs one copy of the file and its decoding, and for each record in mid-write a few
-        more looks, some milliseconds in all: what would else be missing is shown as something that it is not.
-        """
-        data = os.pread(self._fd, FILE_BYTES, 0).ljust(FILE_BYTES, b"\0")
-        rows = []
-        for index in range(ROWS):
-            base = index * ROW_BYTES
-            name_at = NAME.first_byte + base
-            if data[name_at:name_at + BLOCK_BYTES] != UNNAMED:
-                records = [self._pick(data, layout, layout.first_byte + base) for layout in ABOUT_ROW]
-                reason = self._pick(data, REASON, REASON.first_byte + base)
-                rows.append(Row(index, record_text(self._pick(data, NAME, name_at)), *records, record_text(reason)))
-        control, gateway = (self._pick(data, layout, layout.first_byte) for layout in ABOUT_ALL)
-        warning = record_text(self._pick(data, WARNING, WARNING.first_byte))
-        return Snapshot(self.boot_id, control, gateway, tuple(rows), warning)
+        """Everything, as values: see `control/table_reading.py` for what that costs."""
+        return self._reading.snapshot(self.boot_id)
 
     def name_row(self, index: int, slug: str) -> None:
         """control: give the row to the model `slug`. Raises ValueError for a bad slug, or one that has a row."""
@@ -208,6 +188,7 @@ class Table:
             self._map.close()
         self._close_fd()
         self._fd = -1
+        self._reading = Reading(-1)
 
     def _shared_words(self) -> memoryview:
         """The mapped words, after a look at the file's size: a store beyond its end would end the process."""
@@ -218,27 +199,6 @@ class Table:
         size = os.lseek(self._fd, 0, os.SEEK_END)  # nobody else uses this descriptor's offset
         if size < FILE_BYTES:
             raise TableRefused(self.path, f"cut short by another program to {size} of {FILE_BYTES} bytes", RENEW)
-
-    def _read(self, layout: RecordLayout, at: int) -> Any:
-        for _ in range(READ_RETRIES):
-            data = os.pread(self._fd, layout.bytes, at)
-            if len(data) < layout.bytes or data.startswith(UNWRITTEN):
-                return None
-            record = layout.decode(data)
-            if record is not None:
-                return record
-        return None
-
-    def _pick(self, data: bytes, layout: RecordLayout, at: int) -> Any:
-        """The record from a copy of the file; from the file itself if the copy caught it in mid-write."""
-        record = layout.decode(data, at)
-        if record is not None or data[at:at + WORD_BYTES] == UNWRITTEN:
-            return record
-        for _ in range(WRITER_WAITS):
-            if (record := self._read(layout, at)) is not None:
-                return record
-            time.sleep(WRITER_WAIT_S)
-        return None
 
 
 def _check_file(path: Path, fd: int) -> int:

@@ -189,5 +189,5 @@ def test_a_snapshot_waits_for_a_writer_that_was_stopped_in_mid_write(table: Tabl
         whole = file.read(layout.bytes)
         put((int.from_bytes(whole[:8], sys.byteorder) + 1).to_bytes(8, sys.byteorder))  # odd: in mid-write
         assert table.snapshot().rows[0].worker is None, "it never goes on"
-        monkeypatch.setattr("control.table.time.sleep", lambda seconds: put(whole))
+        monkeypatch.setattr("control.table_reading.time.sleep", lambda seconds: put(whole))
         assert table.snapshot().rows[0].worker == worker

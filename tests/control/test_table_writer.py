@@ -122,6 +122,21 @@ def test_what_is_no_word_is_refused_by_name(stores: Stores, name: str, value: ob
         writer.set(**{name: value})
 
 
+def test_a_whole_record_is_put_at_once_or_not_at_all(stores: Stores) -> None:
+    writer = stores.writer()
+    record = RowWorker._make(range(1, len(RowWorker._fields) + 1))
+    writer.put(record)
+    assert stores.copies == []
+    writer.flush()
+    assert stores.read() == record
+    for wrong in (record._replace(active=-1), record._replace(active=2**64), record._replace(active=1.5), tuple(record),
+                  LAYOUTS[RowControl].kind._make(range(len(RowControl._fields)))):
+        with pytest.raises(ValueError):
+            writer.put(wrong)
+    writer.flush()
+    assert stores.read() == record
+
+
 def test_a_counter_below_zero_is_a_bug_and_raises(stores: Stores) -> None:
     writer = stores.writer()
     writer.add("active", 2)
