@@ -16,9 +16,11 @@ The rules, in order
 6. If nobody waits, models to preload go in configured order, only while `preload_allowed`, and only if they fit as it
    is: nobody is evicted for them.
 7. Then, while memory is NORMAL, `prewarm` processes are kept EMPTY if they fit, so that the next cold request pays for
-   reading weights and not for starting Python: the most recently used model first, then in configured order.
+   reading weights and not for starting Python: those of the most recently used models that are not loaded, then in
+   configured order. Who was used comes back: so a model that has just left gets a process again, and when that is up,
+   the process that nobody waits for and that is less likely leaves for it. No model is ever evicted for this.
 
-Who goes to make room is `control/eviction.py`; whatever is decided here terminates nothing. Pure.
+Who goes to make room is `control/eviction.py`; what is decided here ends nothing but a spare EMPTY process (7). Pure.
 """
 
 from math import inf
@@ -28,6 +30,7 @@ from control.pressure_level import Level
 from control.states import Phase, Priority
 
 PRELOAD = "preload"
+PREWARMED = "prewarmed"  # how the reason begins of a process that was started before anybody waits
 NOBODY_WAITS = len(Priority)
 
 
@@ -89,11 +92,18 @@ class MakeRoom(NamedTuple):
     reason: str
 
 
+class Leave(NamedTuple):
+    """A process without a model, that nobody waits for, is one too many (7)."""
+
+    slug: str
+    reason: str
+
+
 class Nothing(NamedTuple):
     reason: str
 
 
-Choice = Start | Load | MakeRoom | Nothing
+Choice = Start | Load | MakeRoom | Leave | Nothing
 
 
 def choose_next(rows: list[Facts], prewarm: int, room: Room) -> Choice:
@@ -176,13 +186,23 @@ def why_wanted(row: Facts) -> str:
 
 def choose_prewarm(rows: list[Facts], prewarm: int, room: Room) -> Choice:
     """Rule 7."""
-    warm = sum(row.phase in (Phase.EMPTY, Phase.STARTING) for row in rows)
-    if warm >= prewarm:
+    if not prewarm or room.level is not Level.NORMAL:
         return Nothing("nobody waits for a model that could be loaded now")
-    if room.level is not Level.NORMAL:
-        return Nothing("memory is short: no process is started before somebody waits")
+    up = [row for row in rows if row.phase in (Phase.EMPTY, Phase.STARTING)]
     cold = [row for row in rows if row.phase is Phase.DOWN and row.could_fit and row.start_bytes <= room.free_bytes]
-    if not cold:
-        return Nothing("nobody waits, and no further process fits")
-    likeliest = max(cold, key=lambda row: row.last_used)
-    return Start(likeliest.slug, "prewarmed: the most recently used" if likeliest.last_used else "prewarmed")
+    # Of those that were never used the one that has its process, then in configured order.
+    likeliest = sorted(up + cold, key=lambda row: row.last_used, reverse=True)[:prewarm]
+    for row in likeliest:
+        if row in cold:
+            why = "the most recently used of those not loaded" if row.last_used else "the first of those not used yet"
+            return Start(row.slug, f"{PREWARMED}: {why}")
+    spare = [row for row in up if row not in likeliest and row.phase is Phase.EMPTY and is_unwanted(row)]
+    if spare and all(row.phase is Phase.EMPTY for row in likeliest):
+        least = min(spare, key=lambda row: row.last_used)
+        return Leave(least.slug, f"{likeliest[-1].slug} was used more recently, and is prewarmed instead of it")
+    return Nothing("nobody waits, and no further process is to be prewarmed")
+
+
+def is_unwanted(row: Facts) -> bool:
+    """Nobody waits for it, and nobody will have it preloaded."""
+    return urgency(row)[0] == NOBODY_WAITS and not row.wanted_by

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from control import budget, eviction, load_choice, messages
-from control.load_choice import Facts, Load, MakeRoom, Room, Start
+from control.load_choice import Facts, Leave, Load, MakeRoom, Room, Start
 from control.operators import OPERATOR
 from control.pressure_level import Level
 from control.process_watch import PROGRAM
@@ -57,6 +57,8 @@ class Loader:
                 self._start(self.r.rows[choice.slug], choice.reason, now)
             case Load():
                 self._load(self.r.rows[choice.slug], choice, now)
+            case Leave():
+                self._end_empty(self.r.rows[choice.slug], choice.reason, now)
 
     def _explain(self, rows: list[Facts], room: Room, now: float) -> None:
         """Why those who are wanted do not come, where neither the choice nor the evictor has a word to say."""
@@ -86,6 +88,11 @@ class Loader:
             row.wanted_by = ""
             self.r.keys.begin(row, why, now)
 
+    def _end_empty(self, row: RowState, why: str, now: float) -> None:
+        """A process without a model, by the three keys like any other: it may be counting somebody's tokens."""
+        if not self.r.keys.why_not(row):
+            self.r.keys.begin(row, why, now)
+
     def _facts(self, row: RowState, residents: list[Resident], free_bytes: int) -> Facts:
         words = self.r.effects.read_gateway(row.index)
         needs_bytes = max(0, row.need_bytes - row.share_bytes)
@@ -100,7 +107,7 @@ class Loader:
             oldest_wait=words.oldest_wait if words else None,
             wanted_by=row.wanted_by,
             wanted_at=row.wanted_at,
-            last_used=words.last_dispatch_ns / NS if words else 0.0,
+            last_used=max(row.last_used, words.last_dispatch_ns / NS if words else 0.0),
             needs_bytes=needs_bytes,
             start_bytes=self.r.books.empty_bytes(row),
             could_fit=needs_bytes <= most and not self.r.books.why_no_facts(row),
@@ -162,8 +169,8 @@ class Loader:
             self.r.explain(row, never, now)  # whoever asks for it is answered with the arithmetic
         if never:
             self._send_away(row, never, now)
-        if bad_files and row.effective is Phase.EMPTY and not row.loading and not self.r.keys.why_not(row):
-            self.r.keys.begin(row, bad_files, now)
+        if bad_files and row.effective is Phase.EMPTY and not row.loading:
+            self._end_empty(row, bad_files, now)
 
     def on_loaded(self, row: RowState, now: float) -> None:
         words = self.r.effects.read_worker(row.index)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from control.load_choice import PREWARMED
 from control.states import HAS_PROCESS, WORKER_PHASES, IllegalTransition, Phase, Priority, advance, effective_phase
 from control.table_records import FOREVER
 
@@ -147,7 +148,8 @@ class RowState:
         self.incarnation, self.pid, self.start_time_us, self.peer = incarnation, pid, start_time_us, peer
         self.start_ordered_at = self.stalled_at = None
         self.obeys_us = False
-        self.reason = {Phase.READY: "loaded", Phase.LOADING: "loading"}.get(worker_phase, "its process is up")
+        if worker_phase != Phase.EMPTY or not self.reason.startswith(PREWARMED):
+            self.reason = {Phase.READY: "loaded", Phase.LOADING: "loading"}.get(worker_phase, "its process is up")
 
     def on_bad_files(self, now: float, why: str) -> None:
         """It cannot be loaded as its files are; looked at again after QUARANTINE_S."""

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from control.load_choice import Facts, Load, MakeRoom, Nothing, Room, Start, choose_beside, choose_next
+from control.load_choice import Facts, Leave, Load, MakeRoom, Nothing, Room, Start, choose_beside, choose_next
 from control.pressure_level import Level
 from control.states import Phase
 
@@ -142,6 +142,33 @@ def test_a_preloaded_model_that_somebody_waits_for_is_a_request():
 def test_prewarm(rows, prewarm, slug):
     choice = choose_next(rows, prewarm, room())
     assert (choice.slug if isinstance(choice, Start) else None) == slug
+
+
+@pytest.mark.parametrize("rows, prewarm, slug", [
+    # who was used comes back: its process comes first, then the other leaves
+    ([row("a", P.EMPTY), row("b", P.EMPTY, used=5.0)], 1, "a"),
+    ([row("a", P.EMPTY, used=4.0), row("b", P.EMPTY, used=5.0), row("c", P.EMPTY)], 2, "c"),
+    ([row("a", P.EMPTY, used=4.0), row("b", P.EMPTY, used=5.0), row("c", P.EMPTY, used=3.0)], 1, "c"),  # one at a time
+    ([row("a", P.EMPTY), row("b", P.STARTING, used=5.0)], 1, None),  # not before the other is up
+    ([row("a", P.EMPTY), row("b", P.EMPTY, used=5.0)], 2, None),
+    # nobody's process that somebody wants, or that is not empty
+    ([row("a", P.EMPTY, (0, 0, 1), needs=5000, could_fit=False), row("b", P.EMPTY, used=5.0)], 1, None),
+    ([row("a", P.EMPTY, wanted="preload", needs=5000), row("b", P.EMPTY, used=5.0)], 1, None),
+    ([row("a", P.STOPPING), row("b", P.EMPTY, used=5.0)], 1, None),
+    ([row("a", P.READY), row("b", P.EMPTY, used=5.0)], 1, None),
+    ([row("a", P.EMPTY)], 0, None),  # prewarming is off: nothing is judged by how likely it is
+])
+def test_7_a_spare_process_leaves_for_a_likelier_one(rows, prewarm, slug):
+    choice = choose_next(rows, prewarm, room())
+    assert (choice.slug if isinstance(choice, Leave) else None) == slug and choice.reason
+    assert isinstance(choose_next(rows, prewarm, room(level=Level.WARN)), Nothing)
+
+
+def test_7_a_likelier_one_is_started_beside_the_other_if_it_fits():
+    rows = [row("a", P.EMPTY), row("b", used=5.0), row("c", P.EMPTY, used=4.0)]
+    assert choose_next(rows, 1, room()) == Start("b", "prewarmed: the most recently used of those not loaded")
+    assert choose_next(rows, 1, room(EMPTY_BYTES - 1)) == Leave("a", "c was used more recently, and is prewarmed "
+                                                                "instead of it")
 
 
 def test_nothing_is_prewarmed_where_it_does_not_fit_or_memory_is_short():

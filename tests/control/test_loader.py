@@ -3,7 +3,7 @@
 from control import messages
 from control.budget import Profile
 from control.states import Phase
-from tests.support.control_world import GIB, World
+from tests.support.control_world import GIB, World, evict
 
 MIB = 1024**2
 
@@ -186,3 +186,31 @@ def test_who_is_waited_for_again_while_it_starts_is_not_told_that_nobody_waits()
     world.waits.pop("b")
     world.tick(2)
     assert row.phase is Phase.STARTING and row.reason == "nobody waits for it any more"
+
+
+def test_a_model_that_was_used_and_left_is_prewarmed_and_the_spare_process_leaves():
+    world = world_with("a", "b", prewarm=1)
+
+    def comes_up(slug: str) -> None:
+        world.order_done(slug)
+        world.hello(slug)
+        world.settle(slug)
+        world.beating.add(slug)
+
+    world.tick()
+    comes_up("a")  # the first that is configured
+    world.resident("b")
+    world.last_used["b"] = world.now
+    evict(world, "b")
+    world.die("b")
+    world.tick()
+    assert world.starts("b") == 2
+    comes_up("b")
+    assert world.r.rows["b"].reason == "prewarmed: the most recently used of those not loaded"
+    world.tick()
+    assert world.fences_said() == ["b", "a"] and not loads(world)[1:]
+    world.gateway_says(messages.Fenced, "a")
+    world.worker_says(messages.Quitting, "a")
+    world.die("a")
+    world.tick(30.0)
+    assert world.phase("a") is Phase.DOWN and world.phase("b") is Phase.EMPTY and world.starts("a") == 1
