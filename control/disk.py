@@ -5,8 +5,11 @@ files are not the ones that were measured, profiles until they are written. Noth
 told are a line of text, a profile that cannot be read is None, one that cannot be written is said once in the journal.
 """
 
+import re
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from control.budget import ModelFacts, Profile
@@ -65,3 +68,11 @@ class Disk:
         if trouble and trouble != self._trouble:
             self._note("profile_not_written", model=slug, reason=trouble)
         self._trouble = trouble
+
+
+def remove_kept(cache: Path, slug: str) -> None:
+    """The KV caches of a model that was deleted, since its conversations stand in them (`workers/prefix_disk.py`)."""
+    of_it = re.compile(rf"{re.escape(slug)}-[0-9a-f]{{32}}")
+    with suppress(OSError):
+        for folder in [folder for folder in cache.iterdir() if of_it.fullmatch(folder.name)]:
+            shutil.rmtree(folder, ignore_errors=True)

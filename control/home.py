@@ -73,6 +73,11 @@ class Home:
         return self.root / "profiles"
 
     @property
+    def cache(self) -> Path:
+        """KV caches of models, if prefix_cache_disk_gb is set; whoever writes the first one makes it."""
+        return self.root / "cache"
+
+    @property
     def http_secret(self) -> Path:
         return self.run / HTTP_SECRET
 
