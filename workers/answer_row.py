@@ -2,7 +2,11 @@
 
 Guarantees: text, reasoning and calls as `answer_text` says, a job's own words only. Chances of tokens are told for the
 words of the answer and nothing else: those of a token whose text is held back wait with it, and are dropped if it turns
-out to be a marker or a stop string. No MLX here.
+out to be a marker or a stop string.
+
+A row goes on as if nothing had happened after a pause, and behind ids that were `emitted` before (`begin_behind`): all
+that it knows of its answer follows from these ids, but for the chances of those whose text is held back. So these few
+ids are sampled once more, forced to be what they were (`forced`), and nothing is said of them. No MLX here.
 """
 
 import secrets
@@ -10,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workers.answer_text import AnswerText, Markers, Said, State
-from workers.engine import EngineJob
+from workers.engine import EngineJob, Output
 from workers.job_parts import CallPiece, More, TokenLogprob
 from workers.prompt import Prompt
 from workers.protocol import End, FinishReason
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
 CALL_ID_BYTES = 12
 PENDING_MAX = 512  # tokens whose chances wait for their text; then they are told without it
+UNKNOWN_CHANCE = (0.0, [])
 Chance = tuple[float, list[tuple[int, float]]]  # natural logarithm of a token's chance; the likeliest, likeliest first
 
 
@@ -58,13 +63,13 @@ def learn_grammars(tokenizer: Any, vocabulary: int, speech: Speech) -> "Grammars
 class AnswerRow:
     """One job that has joined, or waits to. Times are of `time.perf_counter`.
 
-    `reserved_tokens`: its prompt and the longest answer that it may have in one go. `answer_ids` are kept for a job
-    that may go on when the context is full (`goes_on`) only.
+    `reserved_tokens`: its prompt and the longest answer that it may have in one go. `goes_on`: it may go on when the
+    context is full. `kept`: nothing of it will be computed anew, should it be paused now.
     """
 
     __slots__ = ("key", "job", "prompt", "reserved_tokens", "guide", "guided", "given", "prefilled", "tokens",
-                 "thinking_tokens", "answer_ids", "joined_s", "first_s", "goes_on", "_speech", "_detokenizer", "_text",
-                 "_calls", "_pending")
+                 "thinking_tokens", "cached_tokens", "forced", "resumed", "kept", "joined_s", "first_s", "paused_s",
+                 "goes_on", "_speech", "_has_markers", "_detokenizer", "_text", "_calls", "_pending")
 
     def __init__(self, job: EngineJob, prompt: Prompt, reserved_tokens: int, speech: Speech, guide: "Guide | None",
                  *, has_markers: bool) -> None:
@@ -72,16 +77,48 @@ class AnswerRow:
         self.guided: Any = None  # its place among the rows with masks, while it is in the batch
         self.reserved_tokens = reserved_tokens
         self.given = prompt.tokens  # what it goes into the batch with: its prompt, or what is left of its context
-        self.prefilled = self.tokens = self.thinking_tokens = 0
-        self.answer_ids: list[int] = []
-        self.joined_s = self.first_s = 0.0
+        self.prefilled = self.cached_tokens = 0
+        self.forced: list[int] = []
+        self.resumed, self.kept = False, True
+        self.joined_s = self.first_s = self.paused_s = 0.0
         self.goes_on = job.extras.shift and len(prompt.tokens) + job.max_tokens > reserved_tokens
-        self._speech, self._detokenizer = speech, speech.new_detokenizer()
-        self._text = AnswerText(speech.markers if has_markers else Markers(), thinking=prompt.thinks, stops=job.stop,
-                                read_calls=reader_of(speech.form, job.extras) if has_markers else None,
-                                one_call=not job.extras.parallel_tools, json_calls=speech.form.is_json)
-        self._calls = 0
+        self._speech, self._has_markers = speech, has_markers
+        self._begin()
+
+    def _begin(self) -> None:
+        job, speech, has_markers = self.job, self._speech, self._has_markers
+        self.tokens = self.thinking_tokens = self._calls = 0
+        self._detokenizer = speech.new_detokenizer()
+        self._text = AnswerText(speech.markers if has_markers else Markers(), thinking=self.prompt.thinks,
+                                stops=job.stop, one_call=not job.extras.parallel_tools, json_calls=speech.form.is_json,
+                                read_calls=reader_of(speech.form, job.extras) if has_markers else None)
         self._pending: list[TokenLogprob] = []  # of tokens whose text is held back
+
+    def begin_behind(self, emitted: list[int]) -> None:
+        """It has said these ids already. Raises: ValueError for ids that its grammar does not allow."""
+        for token in emitted:
+            self.take(token, UNKNOWN_CHANCE if self.wants_chance else None)
+        self.forced = emitted[len(emitted) - len(self._pending) :]
+        if self.forced:
+            self._begin()
+        replayed = emitted[: len(emitted) - len(self.forced)]
+        for token in replayed if self.forced else ():
+            self.take(token, None)
+        whole = list(self.prompt.tokens)
+        for number, token in enumerate(replayed, 1):
+            whole.append(token)
+            if self.goes_on and len(whole) == self.reserved_tokens and number < self.job.max_tokens:
+                whole = self._shifted(whole)
+            if self.guide is not None:
+                self.guide.consume(token)
+        if self.guide is not None and self.guide.problem:
+            raise ValueError(self.guide.problem)
+        self.given = whole
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more can come behind what was emitted."""
+        return self._text.stopped or self.room_tokens <= 0
 
     @property
     def wants_chance(self) -> bool:
@@ -106,8 +143,6 @@ class AnswerRow:
         """(words, what else was said, whether the answer is over) by one more token."""
         text, before = self._text, self._text.state
         self.tokens += 1
-        if self.goes_on:
-            self.answer_ids.append(token)
         said = text.feed(self._detokenizer.add(token))
         self._detokenizer.verbatim = text.state is State.CALL
         if before is State.THINKING or text.state is State.THINKING:
@@ -115,6 +150,37 @@ class AnswerRow:
         if chance is not None:
             self._pending.append(self._tell_chance(token, chance))
         return said.text, self._more(said), said.stopped
+
+    def tell(self, token: int, reason: FinishReason | None, chance: Chance | None, now_s: float,
+             ) -> tuple[Output | None, bool]:
+        """(what one more token says, None if it was said before; whether the row goes on). `reason`: why the batch has
+        let go of it; "stop": by `token`, which is no part of the answer.
+        """
+        position = self.tokens
+        self.first_s = self.first_s or now_s
+        if self.guide is not None and self.guide.problem:
+            return Output(self.key, position, [], "", failed=("invalid_request", self.guide.failure)), False
+        said_before = bool(self.forced) and reason != "stop"
+        if said_before:
+            del self.forced[0]
+        ids = [] if reason == "stop" else [token]
+        text, more, over = self.take(token, chance) if ids else ("", None, False)
+        if not over and (reason is None or reason == "length" and self.may_shift):
+            return None if said_before else Output(self.key, position, ids, text, more=more), True
+        if not over:
+            rest, last, over = self.finish()
+            text, more = text + rest, merge_more(more, last)
+        return Output(self.key, position, ids, text, self.end("stop" if over else reason, now_s), more), False
+
+    def tell_over(self, now_s: float) -> Output:
+        """The end of an answer all of which was told before (`is_over`)."""
+        text, more, over = self.finish()
+        self.joined_s = self.first_s = now_s
+        return Output(self.key, self.tokens, [], text, self.end("stop" if over or self.stop else "length", now_s), more)
+
+    @property
+    def may_shift(self) -> bool:
+        return self.goes_on and self.tokens < self.job.max_tokens
 
     def finish(self) -> tuple[str, More | None, bool]:
         """What was held back, as `take`."""
@@ -125,16 +191,22 @@ class AnswerRow:
 
     def end(self, reason: FinishReason, now_s: float) -> End:
         prompt_ms, decode_ms = (self.first_s - self.joined_s) * 1e3, (now_s - self.first_s) * 1e3
-        return End(reason, len(self.prompt.tokens), self.tokens, prompt_ms, decode_ms,
+        return End(reason, len(self.prompt.tokens), self.tokens, prompt_ms, decode_ms, self.cached_tokens,
                    thinking_tokens=self.thinking_tokens, stop=self.stop)
 
-    def shift(self) -> None:
-        """The context is full: keep the first `num_keep` tokens and the newer half of the rest."""
-        whole = self.given + self.answer_ids
-        keep = min(self.job.extras.num_keep, self.prompt.context_length // 2)
-        self.given = whole[:keep] + whole[keep + (len(whole) - keep + 1) // 2 :]
-        self.answer_ids = []
+    def skip_time(self, paused_s: float) -> None:
+        """It stood still so long."""
+        self.joined_s += paused_s if self.joined_s else 0.0
+        self.first_s += paused_s if self.first_s else 0.0
+
+    def shift(self, whole: list[int]) -> None:
+        """The context is full with `whole`: keep the first `num_keep` tokens and the newer half of the rest."""
+        self.given = self._shifted(whole)
         self.prefilled = 0
+
+    def _shifted(self, whole: list[int]) -> list[int]:
+        keep = min(self.job.extras.num_keep, self.prompt.context_length // 2)
+        return whole[:keep] + whole[keep + (len(whole) - keep + 1) // 2 :]
 
     def _more(self, said: Said, *, over: bool = False) -> More | None:
         """What an output says besides words; None if nothing."""

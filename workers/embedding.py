@@ -107,17 +107,21 @@ class Embedder:
 
     @property
     def reserved_tokens(self) -> list[int]:
-        """The rows that it holds in memory, by their lengths: none or one."""
-        return [len(self._long.ids)] if self._long else []
+        """The rows that it holds in memory, or is about to, by their lengths: none or one."""
+        tokens = len(self._long.ids) if self._long else self._begins
+        return [tokens] if tokens and not self.waits_for_room else []
 
     @property
     def waits_for_room(self) -> bool:
         """The next input is a long one and there is no place for it: nobody else should take what becomes free."""
+        return not self._long and self._begins > 0 and not self._room.has_place(self._begins)
+
+    @property
+    def _begins(self) -> int:
+        """How long the next input is if it is longer than a chunk; else 0."""
         work = next(iter(self._jobs.values()), None)
-        if work is None or self._long or not work.is_encoded:
-            return False
-        ids = work.encoded[work.sent]
-        return len(ids) > self._pace.chunk_tokens and not self._room.has_place(len(ids))
+        tokens = len(work.encoded[work.sent]) if work is not None and work.is_encoded else 0
+        return tokens if tokens > self._pace.chunk_tokens else 0
 
     def add(self, job: EngineJob) -> None:
         """Raises: JobRefused `not_offered`, or `invalid_request` if there are no inputs or one of no ids."""
@@ -137,8 +141,9 @@ class Embedder:
         if self._long and self._long.key == key:
             self._long = None
 
-    def step(self) -> list[Output]:
-        """See the module. Must be called only while `active`."""
+    def step(self, *, beside: bool = False) -> list[Output]:
+        """See the module. Must be called only while `active`. `beside`: streams wait for it."""
+        self._pace.aim(beside=beside)
         work = self._jobs[self._long.key] if self._long else next(iter(self._jobs.values()))
         if not work.is_encoded:
             self._jobs[work.key] = self._jobs.pop(work.key)

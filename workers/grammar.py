@@ -79,6 +79,11 @@ class Guide:
         return not (self._free or self._over or self.problem)
 
     @property
+    def mask_bits(self) -> int:
+        """How many ids a mask has."""
+        return self._tokenizer.vocab_size
+
+    @property
     def failure(self) -> str:
         """The problem, with the field that asked."""
         return f"{self._field}: {self.problem}"

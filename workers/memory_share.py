@@ -50,6 +50,13 @@ class Division(NamedTuple):
         room_bytes = self.room.room_bytes or 0
         return max(0, self.reserve_bytes + room_bytes - self.room.needs_bytes(len(reserved), max(reserved, default=0)))
 
+    def spare_bytes(self, reserved: Sequence[int]) -> int | None:
+        """What may be kept beside these rows at their longest, so that none of it is missed; None: anything."""
+        room_bytes = self.room.room_bytes
+        if room_bytes is None:
+            return None
+        return max(0, room_bytes - self.room.needs_bytes(len(reserved), max(reserved, default=0)))
+
     def why_too_long(self, tokens: int) -> str:
         """To be added to "the context holds so many"; "" if it holds no more without the share."""
         if not self.plan.share_bytes or self.context_length >= self.own_context:

@@ -61,6 +61,16 @@ class SeededSampler:
         return mx.argmax(mx.where(probabilities > 0, passed, -1), axis=-1)  # argmax: the first of them
 
 
+class ForcedSampler:
+    """Ids that came before, then what `then` samples."""
+
+    def __init__(self, ids: Sequence[int], then: Sampler) -> None:
+        self._ids, self._then = list(reversed(ids)), then
+
+    def __call__(self, logprobs: mx.array) -> mx.array:
+        return mx.array([self._ids.pop()], mx.uint32) if self._ids else self._then(logprobs)
+
+
 def filter_logprobs(logprobs: mx.array, sampling: Sampling) -> mx.array:
     """[1, vocabulary] log-probabilities with what top_k, top_p and min_p exclude at minus infinity.
 

@@ -70,7 +70,7 @@ def failure(backend, process, number):
     """How a job ends that does not end well: what came of it, its code, its message."""
     ask(backend, process, number, SECRET)
     said = process.wait_over(number)
-    assert said.end is None and isinstance(said.of_job[0], jobs.Accept)
+    assert said.end is None and (said.items or isinstance(said.of_job[0], jobs.Accept))
     failed = said.one(jobs.Fail)
     return said.text, failed.code, failed.message
 

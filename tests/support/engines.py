@@ -37,6 +37,25 @@ class EngineInThread:
     def remove(self, key: JobKey) -> None:
         self.call(self.engine.remove, key)
 
+    def pause(self, key: JobKey) -> list[tuple[JobKey, bool]]:
+        """Those that are paused now."""
+        self.call(self.engine.pause, key)
+        return self.take_paused()
+
+    def take_paused(self) -> list[tuple[JobKey, bool]]:
+        return self.call(self.engine.take_paused)
+
+    def resume(self, key: JobKey) -> None:
+        self.call(self.engine.resume, key)
+
+    @property
+    def paused(self) -> int:
+        return self.engine.paused
+
+    @property
+    def short(self) -> JobKey | None:
+        return self.engine.short
+
     def step(self) -> list[Output]:
         return self.call(self.engine.step)
 
@@ -100,7 +119,7 @@ class Transcript:
         for output in outputs:
             answer = self.answers.setdefault(output.key, Answer())
             assert answer.end is None and answer.failed is None, "an output after the end"
-            assert output.position == len(answer.ids), "a gap between positions"
+            assert output.position == len(answer.ids) + len(answer.vectors), "a gap between positions"
             assert len(output.ids) <= 1
             answer.ids += output.ids
             answer.pieces.append(output.text)

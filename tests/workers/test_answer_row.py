@@ -119,7 +119,7 @@ class TestShift:
         assert row.goes_on and row.room_tokens == 6 and row.own_from == 4
         for token in range(100, 106):
             row.take(token, None)
-        row.shift()
+        row.shift([*row.given, *range(100, 106)])
         assert row.given == [0, 1, 102, 103, 104, 105] and row.own_from == 2
         assert row.room_tokens == 4 and row.tokens == 6
 
@@ -128,9 +128,10 @@ class TestShift:
         row = row_for(speech, prompt=prompt, reserved=10, max_tokens=1000, shift=True, num_keep=keep)
         for _ in range(20):
             assert row.room_tokens > 0 and row.given
+            whole = [*row.given, *[50] * row.room_tokens]
             for _ in range(row.room_tokens):
                 row.take(50, None)
-            row.shift()
+            row.shift(whole)
             assert len(row.given) < 10 and 0 <= row.own_from <= len(row.given)
 
     def test_only_for_a_job_that_may_say_more_than_its_context_holds(self, speech):

@@ -15,9 +15,12 @@ from workers.engine_thread import (
     Loaded,
     LoadFailed,
     Outputs,
+    PausedNow,
+    ShortOf,
     name_problem,
 )
 
+WITHIN_S = 10.0
 PLAN = LoadPlan(share_bytes=5, batch_max=2)
 
 
@@ -34,6 +37,8 @@ class Scripted:
         self.threads = set()
         self.plan = None
         self.trims = 0
+        self.away, self.told, self.short = [], [], None
+        self.untidy = 0
 
     def prepare(self):
         self.threads.add(threading.get_ident())
@@ -54,9 +59,33 @@ class Scripted:
         if key in self.keys:
             self.keys.remove(key)
 
+    def pause(self, key):
+        if key in self.keys:
+            self.keys.remove(key)
+            self.away.append(key)
+        if key in self.away:
+            self.told.append((key, True))
+
+    def take_paused(self):
+        told, self.told = self.told, []
+        return told
+
+    def resume(self, key):
+        if key in self.away:
+            self.away.remove(key)
+            self.keys.append(key)
+
     @property
     def active(self):
         return len(self.keys)
+
+    @property
+    def paused(self):
+        return len(self.away)
+
+    def idle(self):
+        self.untidy = max(0, self.untidy - 1)
+        return self.untidy > 0
 
     def memory(self):
         return MemoryFacts(1, 2, 3, 4)
@@ -172,6 +201,39 @@ def test_what_the_engine_holds_counts_until_it_has_let_go(engine):
     wait_until("the removal", lambda: thread.held == 0)
     thread.add(EngineJob((2, 1), prompt="too long"))
     wait_until("the refusal", lambda: thread.held == 0)
+
+
+def test_a_paused_job_is_held_and_told_and_who_is_short_is_told_again_after_it(engine):
+    thread = start(engine)
+    thread.add(EngineJob((1, 1), prompt="x"))
+    thread.add(EngineJob((2, 1), prompt="x"))
+    engine.stepping.get(timeout=10)
+    engine.short = (2, 1)
+    engine.permits.release()
+    assert take(thread, ShortOf) == ShortOf((2, 1))
+    engine.stepping.get(timeout=10)
+    thread.pause((1, 1))
+    engine.permits.release()
+    assert take(thread, PausedNow) == PausedNow((1, 1), True)
+    assert engine.stepping.get(timeout=10) == [(2, 1)] and thread.held == 2
+    engine.permits.release()
+    assert take(thread, ShortOf) == ShortOf((2, 1)), "one pause may not have been enough"
+    engine.stepping.get(timeout=10)
+    thread.resume((1, 1))
+    thread.remove((2, 1))
+    engine.permits.release()
+    assert engine.stepping.get(timeout=10) == [(1, 1)]
+
+
+def test_what_can_wait_is_done_while_nothing_is_asked(engine):
+    engine.untidy = 3
+    thread = start(engine)
+    wait_until("all of it", lambda: engine.untidy == 0)
+    engine.untidy = 3
+    thread.tidy(WITHIN_S)
+    assert engine.untidy == 0, "at once, before the process ends"
+    thread.add(EngineJob((1, 1), prompt="x"))
+    assert engine.stepping.get(timeout=10) == [(1, 1)], "and no step was run for it"
 
 
 def test_memory_is_known_before_a_model_is_loaded(engine):

@@ -11,7 +11,6 @@ from tests.support.engines import EngineInThread, Transcript, run, steps
 from tests.support.models import model_path
 from workers.engine import EngineJob, JobRefused
 from workers.mlx_engine import MlxEngine
-from workers.prefill_pace import PREFILL_CHUNK_FIRST_TOKENS
 from workers.protocol import ChatMessage, Sampling
 
 
@@ -115,17 +114,6 @@ def test_a_long_prompt_is_read_in_chunks_while_streams_go_on(engine):
     run(engine, transcript=transcript)
     assert transcript[1].ids == alone.ids
     assert transcript[2].end.prompt_tokens == len(prompt)
-
-
-def test_the_first_chunk_is_small_because_nothing_was_measured_yet():
-    fresh = started(model_path("1m"))
-    fresh.add(job(tokens=[7] * (PREFILL_CHUNK_FIRST_TOKENS + 2), max_tokens=1))
-    taken = 0
-    while fresh.active:
-        fresh.step()
-        taken += 1
-    fresh.close()
-    assert taken == 4  # two chunks, the last token of the prompt, the answer
 
 
 def test_ids_of_the_whole_vocabulary_and_no_more_are_a_prompt(engine):

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 import mlx.core as mx
 import pytest
 
-from tests.support.engines import EngineInThread, Transcript, kept_limits, run, steps
+from control.states import Priority
+from tests.support.engines import Answer, EngineInThread, Transcript, kept_limits, run, steps
 from tests.support.models import model_path
 from workers.engine import EngineJob, JobRefused, LoadPlan
 from workers.kv_room import KvRoom, LayerKv
@@ -45,9 +46,10 @@ def share_for(size: str, rows: int, longest: int, batch_max: int = 8, row_tokens
     return LoadPlan(share_bytes, RUNTIME_BYTES, batch_max, CONTEXT_TOKENS, row_tokens)
 
 
-def job(number: int, prompt_tokens: int, max_tokens: int = 0, **sampling) -> EngineJob:
+def job(number: int, prompt_tokens: int, max_tokens: int = 0, priority: int = Priority.MEDIUM, **sampling) -> EngineJob:
     ids = [random.Random(number).randrange(10, 1000) for _ in range(prompt_tokens)]
-    return EngineJob(key=(number, 1), tokens=ids, max_tokens=max_tokens, sampling=Sampling(**sampling))
+    return EngineJob(key=(number, 1), tokens=ids, max_tokens=max_tokens, sampling=Sampling(**sampling),
+                     priority=priority)
 
 
 @pytest.mark.integration
@@ -114,6 +116,45 @@ def test_a_job_that_does_not_fit_beside_the_running_ones_waits_and_joins_when_it
     assert len(transcript[3].ids) == 5
 
 
+def test_a_high_job_that_memory_keeps_out_is_told_and_goes_first_when_another_is_paused(tight):
+    whole = run(tight, job(1, 200, 60, seed=1, temperature=1.0))[1]
+    transcript = Transcript()
+    tight.add(job(1, 200, 60, seed=1, temperature=1.0))
+    steps(tight, 2, transcript)
+    tight.add(job(2, 300, 1000, Priority.LOW))
+    tight.add(job(3, 40, 900, Priority.HIGH))
+    steps(tight, 1, transcript)
+    assert tight.short == (3, 1)
+    while (1, 1) not in transcript.answers:
+        steps(tight, 1, transcript)
+    assert tight.pause((1, 1))[0][0] == (1, 1)
+    while (3, 1) not in transcript.answers:
+        steps(tight, 1, transcript)
+    assert tight.short == (2, 1) and speaking(tight, transcript, 3) == {3}
+    facts = tight.memory()
+    assert facts.active_bytes + facts.cache_bytes <= tight.share_bytes - RUNTIME_BYTES
+    tight.resume((1, 1))
+    for number in (2, 3):
+        tight.remove((number, 1))
+    run(tight, transcript=transcript)
+    assert transcript[1].ids == whole.ids and tight.short is None
+
+
+def test_what_is_kept_of_a_paused_job_gives_way_to_one_that_joins_and_is_computed_again(tight):
+    whole = run(tight, job(1, 400, 40, seed=1, temperature=1.0))[1]
+    transcript = Transcript()
+    tight.add(job(1, 400, 40, seed=1, temperature=1.0))
+    while len(transcript.answers.get((1, 1), Answer()).ids) < 5:
+        steps(tight, 1, transcript)
+    assert tight.pause((1, 1)) == [((1, 1), True)] and tight.memory().kept_bytes > 0
+    run(tight, job(2, 1000, 40), transcript=transcript)
+    kept_bytes = tight.memory().kept_bytes
+    tight.resume((1, 1))
+    run(tight, transcript=transcript)
+    assert transcript[1].ids == whole.ids and len(transcript[2].ids) == 40
+    assert kept_bytes < tight.share_bytes - RUNTIME_BYTES
+
+
 def test_what_mlx_keeps_for_later_gives_way_to_what_the_batch_may_need(tight):
     """MLX keeps freed memory up to a limit. Freed here is as much as the share has, in many sizes."""
     def leave_garbage():
@@ -170,7 +211,9 @@ def test_a_planned_context_and_batch_are_kept_to():
 def test_mlx_is_held_to_the_models_part_of_the_share():
     aside = 2**40
     with loaded("1m", LoadPlan(2**30 + RUNTIME_BYTES, RUNTIME_BYTES)):
-        assert (mx.set_memory_limit(aside), mx.set_cache_limit(aside)) == (2**30, 2**30)
+        weights = mx.get_active_memory()
+        assert mx.set_memory_limit(aside) == 2**30
+        assert 2**30 // 2 < mx.set_cache_limit(aside) <= 2**30 - weights  # beside them, and nobody runs
     with kept_limits():
         mx.set_memory_limit(aside)
         with loaded("1m"):

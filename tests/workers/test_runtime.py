@@ -59,7 +59,7 @@ def test_jobs_are_taken_only_while_ready_and_only_as_many_as_the_batch():
     world.welcome()
     world.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY), world.now)
     world.job(1)
-    assert (world.last(jobs.Refuse).code, world.r.jobs) == ("not_ready", set())
+    assert (world.last(jobs.Refuse).code, world.r.hand.jobs) == ("not_ready", set())
     world = World().ready()
     for number in (1, 2, 3):
         world.job(number)
@@ -67,7 +67,7 @@ def test_jobs_are_taken_only_while_ready_and_only_as_many_as_the_batch():
     assert world.engine.did[1:] == [("add", (GATEWAY, 1, 1)), ("add", (GATEWAY, 2, 1))]
     world.job(4, epoch=GATEWAY - 1)
     world.job(5, incarnation=6)
-    assert world.count(jobs.Refuse) == 1 and world.r.accepted == 2
+    assert world.count(jobs.Refuse) == 1 and world.r.hand.accepted == 2
 
 
 def test_one_frame_for_the_whole_batch():
@@ -80,7 +80,7 @@ def test_one_frame_for_the_whole_batch():
     step = world.last(jobs.Step)
     told = [(item.job, item.ids, item.text, item.end is not None) for item in step.items]
     assert told == [(1, [5], "a", False), (2, [6], "b", True)]
-    assert world.r.jobs == {(GATEWAY, 1, 1)} and world.r.finished == 1 and world.r.tokens_out == 2
+    assert world.r.hand.jobs == {(GATEWAY, 1, 1)} and world.r.hand.finished == 1 and world.r.hand.tokens_out == 2
 
 
 def test_a_call_that_is_too_long_for_any_frame_fails_its_job_and_not_the_batch():
@@ -91,7 +91,7 @@ def test_a_call_that_is_too_long_for_any_frame_fails_its_job_and_not_the_batch()
     world.r.on_engine(Outputs([Output((GATEWAY, 1, 1), 0, [5], "", more=long),
                                Output((GATEWAY, 2, 1), 0, [6], "b")]), world.now)
     assert (world.last(jobs.Fail).job, world.last(jobs.Fail).code) == (1, "internal")
-    assert [item.job for item in world.last(jobs.Step).items] == [2] and world.r.jobs == {(GATEWAY, 2, 1)}
+    assert [item.job for item in world.last(jobs.Step).items] == [2] and world.r.hand.jobs == {(GATEWAY, 2, 1)}
     assert ("remove", (GATEWAY, 1, 1)) in world.engine.did
 
 
@@ -101,24 +101,24 @@ def test_cancel_ends_the_job_and_what_the_engine_still_says_of_it_is_dropped():
     world.r.on_gateway(jobs.Cancel(1, GATEWAY, 7, 1, 1), world.now)
     assert ("remove", (GATEWAY, 1, 1)) in world.engine.did and world.last(jobs.Fail).code == "cancelled"
     world.output(1, 0, END)
-    assert world.count(jobs.Step) == 0 and world.r.finished == 1
+    assert world.count(jobs.Step) == 0 and world.r.hand.finished == 1
 
 
 def test_a_job_that_the_engine_rejects_fails_and_leaves():
     world = World().ready()
     world.job(1)
     world.r.on_engine(JobRejected((GATEWAY, 1, 1), "context_length_exceeded", "600 > 512"), world.now)
-    assert world.last(jobs.Fail).code == "context_length_exceeded" and not world.r.jobs
+    assert world.last(jobs.Fail).code == "context_length_exceeded" and not world.r.hand.jobs
 
 
 def test_a_newer_gateway_drops_the_jobs_before_the_hello_that_opens_the_gate():
     world = World().ready()
     world.job(1)
     world.r.on_gateway(jobs.Welcome(1, BOOT, GATEWAY + 1), world.now)
-    assert ("remove", (GATEWAY, 1, 1)) in world.engine.did and world.unsent_dropped == 2 and not world.r.jobs
+    assert ("remove", (GATEWAY, 1, 1)) in world.engine.did and world.unsent_dropped == 2 and not world.r.hand.jobs
     assert world.last(jobs.Hello).epoch_known == GATEWAY + 1
     world.job(2, epoch=GATEWAY)
-    assert not world.r.jobs
+    assert not world.r.hand.jobs
 
 
 def test_term_drains_what_is_answered_and_takes_nothing_new():
@@ -233,7 +233,7 @@ def test_a_note_goes_to_the_gateway_while_its_job_is_in_hand_and_is_no_part_of_t
     note = world.last(jobs.Note)
     assert (note.epoch, note.incarnation, note.job, note.attempt, note.kind, note.text) == (
         GATEWAY, 7, 1, 1, "step", "reading files")
-    assert world.count(jobs.Step) == 0 and world.r.tokens_out == 0
+    assert world.count(jobs.Step) == 0 and world.r.hand.tokens_out == 0
     world.r.on_engine(Noted((GATEWAY, 2, 1), "step", "of another"), world.now)
     world.output(1, 0, END)
     world.r.on_engine(Noted((GATEWAY, 1, 1), "step", "too late"), world.now)
@@ -294,4 +294,4 @@ def test_a_job_may_end_in_a_refusal_between_two_steps_of_others():
     refused = Output((GATEWAY, 1, 1), 0, [], "", failed=("context_length_exceeded", "inputs[3]: too long"))
     world.r.on_engine(Outputs([refused, Output((GATEWAY, 2, 1), 0, [4], "t")]), world.now)
     assert world.last(jobs.Fail) == jobs.Fail(jobs.VERSION, GATEWAY, 7, 1, 1, *refused.failed)
-    assert [item.job for item in world.last(jobs.Step).items] == [2] and world.r.jobs == {(GATEWAY, 2, 1)}
+    assert [item.job for item in world.last(jobs.Step).items] == [2] and world.r.hand.jobs == {(GATEWAY, 2, 1)}
