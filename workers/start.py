@@ -21,7 +21,8 @@ from control.library import library_path, read_library
 from control.pooling import choose_pooling
 from control.process_facts import process_start_time_us
 from control.table import Table, TableRefused
-from workers.engine import Engine
+from workers import quick_imports
+from workers.engine import Engine, Spill
 from workers.engine_thread import EngineThread
 from workers.loop import Loop, MakeThread
 from workers.relay import Limits, Server
@@ -29,6 +30,7 @@ from workers.relay_thread import RelayThread
 from workers.stop_signals import StopSignals
 from workers.third_key import ThirdKey
 
+GIB = 1024**3
 TABLE_POLL_S = 0.05
 TABLE_WITHIN_S = 30.0
 KEYS_OFF = "WARDEN_TEST_KEYS_OFF"  # for the bench alone: it shows that answers are lost without this key
@@ -43,10 +45,11 @@ def start(arguments: list[str], stop: StopSignals) -> int:
     close_environment(os.environ)
     try:
         config = read_config()
-        batch_max, make_thread = make_body(config, slug)
         home = home_from_env(os.environ)
+        batch_max, make_thread = make_body(config, slug, home.cache)
         prepare_home(home)
         lock = acquire_lock(home.lock_path(f"row-{slug}"))
+        quick_imports.install(home.run, slug)
         table = wait_for_table(home.table, stop)
     except (ConfigError, HomeRefused, TableRefused) as problem:
         print(problem, file=sys.stderr)
@@ -122,8 +125,10 @@ def expected_parent(home: Home, env: Mapping[str, str]) -> int:
         return 0  # the stack is being taken down: nobody's child
 
 
-def make_body(config: Config, slug: str) -> tuple[int, MakeThread]:
-    """How many jobs it takes at once, and what makes the thread that does the work. Raises: ConfigError."""
+def make_body(config: Config, slug: str, cache: Path | None = None) -> tuple[int, MakeThread]:
+    """How many jobs it takes at once, and what makes the thread that does the work. `cache`: where KV caches may lie on
+    disk. Raises: ConfigError.
+    """
     for name, relay in config.relays.items():
         if slug == relay:  # one place more than its limit: for who was called back
             server = make_server(config, name)
@@ -132,7 +137,8 @@ def make_body(config: Config, slug: str) -> tuple[int, MakeThread]:
     for name, relay in RELAYS.items():
         if slug == relay:
             raise ConfigError(config.source, f"{name}_url in [relays] is not set", f"set it: {slug} calls that server")
-    engine = make_engine(find_model(config, slug))
+    spill = Spill(cache, slug, int(config.prefix_cache_disk_gb * GIB), get_journal(f"worker-{slug}").info)
+    engine = make_engine(find_model(config, slug), spill if cache and config.prefix_cache_disk_gb else None)
     return engine.batch_max, partial(EngineThread, engine)
 
 
@@ -153,7 +159,7 @@ def find_model(config: Config, slug: str) -> ModelConfig:
     raise ConfigError(config.source, f"no model has the slug {slug!r}", "`warden check` lists the models")
 
 
-def make_engine(model: ModelConfig) -> Engine:
+def make_engine(model: ModelConfig, spill: Spill | None = None) -> Engine:
     """Only the engine that is asked for is imported: an echo worker starts without MLX."""
     if model.engine == "echo":
         from workers.echo_engine import EchoEngine
@@ -172,7 +178,7 @@ def make_engine(model: ModelConfig) -> Engine:
 
     pooling = choose_pooling(model.engine, model.path, model.embeddings)
     return MlxEngine(str(model.path), batch_max=model.batch_size, context_length=model.context_length,
-                     pooling=pooling.how, why_no_vectors=pooling.why)
+                     pooling=pooling.how, why_no_vectors=pooling.why, prefix_cache=model.prefix_cache, spill=spill)
 
 
 def wait_for_table(path: Path, stop: StopSignals, within_s: float = TABLE_WITHIN_S) -> Table | None:
