@@ -13,6 +13,10 @@ are told as the MLX engine would. What it has instead of chances: each token was
 Bias is taken and changes nothing. There is nothing in it that a schema could hold, so a schema, or a call that must be
 made, is `not_offered`. The vector of an input is VECTOR_LENGTH numbers out of its hash: equal inputs, equal vectors.
 
+A job of which a part was told goes on behind `emitted`; ids that are not its first tokens are refused, so that a
+continuation that lost or doubled one shows. Nothing of a paused job has to be computed anew, and nobody is ever short
+of memory.
+
 It refuses what the MLX engine refuses, and passes the same conformance suite. `clock` (seconds) and `sleep` are given,
 so tests need not wait; nothing else of it depends on time or chance.
 """
@@ -24,14 +28,14 @@ import re
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
 
-from workers.answer_text import AnswerText, Markers, Said, State
+from workers.answer_text import AnswerText, Markers, Said
+from workers.echo_job import Running
 from workers.engine import EngineJob, JobKey, JobRefused, LoadPlan, MemoryFacts, ModelFacts, Output
-from workers.job_parts import AUTO, NO_EXTRAS, CallPiece, Extras, More, TokenLogprob
+from workers.job_parts import AUTO, More, TokenLogprob
 from workers.prompt import check_ids, check_length, check_present, refuse
-from workers.protocol import End, FinishReason
+from workers.protocol import FinishReason
 from workers.tool_calls import GENERIC_FORM, calls_wanted, reader_of
 
 CONTEXT_DEFAULT_TOKENS = 1_000_000
@@ -43,37 +47,6 @@ MARKERS = Markers("<think>", "</think>", GENERIC_FORM.start, GENERIC_FORM.end)
 VECTOR_LENGTH = 8
 DIRECTIVE = re.compile(r"#(tokens|rate|crash_at|hang_at|oom_at)=(\d+(?:\.\d+)?)")
 OWN_TEXT = re.compile(r"#text=(.*)", re.DOTALL)
-
-
-@dataclass(slots=True)
-class Running:
-    """One job. `length`: how many tokens its answer has if nothing stops it; `limit`: how many it may have.
-
-    `due` is the time of its next token, `interval_s` the time between two.
-    """
-
-    key: JobKey
-    prompt_tokens: int
-    words: list[str]
-    length: int
-    limit: int
-    interval_s: float
-    crash_at: int
-    hang_at: int
-    oom_at: int
-    said: AnswerText
-    added: float
-    due: float
-    extras: Extras = NO_EXTRAS
-    vectors: list[bytes] | None = None  # of a job that embeds: all that it says
-    first: float = 0.0
-    position: int = 0
-    thinking_tokens: int = 0
-    calls: int = 0
-
-    def word(self) -> str:
-        text = self.words[self.position] if self.words else f"t{self.position}"
-        return f" {text}" if self.position else text
 
 
 class EchoEngine:
@@ -92,6 +65,8 @@ class EchoEngine:
         self._crash_in_load, self._hang_in_load = crash_in_load, hang_in_load
         self._clock, self._sleep = clock, sleep
         self._jobs: dict[JobKey, Running] = {}
+        self._paused: dict[JobKey, tuple[Running, float]] = {}  # and since when
+        self._paused_now: list[tuple[JobKey, bool]] = []
 
     def prepare(self) -> None:
         """There is nothing to import."""
@@ -121,7 +96,7 @@ class EchoEngine:
             self._sleep(HANG_SLICE_S)
 
     def add(self, job: EngineJob) -> None:
-        assert self.active < self.batch_max and job.key not in self._jobs
+        assert job.key not in self._jobs and job.key not in self._paused
         if job.inputs is not None:
             self._add_inputs(job)
             return
@@ -143,7 +118,7 @@ class EchoEngine:
         own = OWN_TEXT.search(text)
         words = own[1].split() if own else []
         rate_per_s, now, room = said.get("rate", self._rate_per_s), self._clock(), context_length - prompt_tokens
-        self._jobs[job.key] = Running(
+        running = Running(
             key=job.key,
             prompt_tokens=prompt_tokens,
             words=words,
@@ -159,6 +134,8 @@ class EchoEngine:
             due=now + (1 / rate_per_s if rate_per_s else 0.0),
             extras=extras,
         )
+        running.begin_behind(job.emitted)
+        self._jobs[job.key] = running
 
     def _add_inputs(self, job: EngineJob) -> None:
         inputs, now = job.inputs or refuse("inputs: it is empty; give at least one"), self._clock()
@@ -174,10 +151,36 @@ class EchoEngine:
 
     def remove(self, key: JobKey) -> None:
         self._jobs.pop(key, None)
+        self._paused.pop(key, None)
+
+    def pause(self, key: JobKey) -> None:
+        job = self._jobs.get(key)
+        if job is not None and job.vectors is None:
+            self._paused[key] = self._jobs.pop(key), self._clock()
+        if key in self._paused:
+            self._paused_now.append((key, True))
+
+    def take_paused(self) -> list[tuple[JobKey, bool]]:
+        told, self._paused_now = self._paused_now, []
+        return told
+
+    def resume(self, key: JobKey) -> None:
+        if key in self._paused:
+            job, since = self._paused.pop(key)
+            job.stand_still(self._clock() - since)
+            self._jobs[key] = job
 
     @property
     def active(self) -> int:
         return len(self._jobs)
+
+    @property
+    def paused(self) -> int:
+        return len(self._paused)
+
+    @property
+    def short(self) -> JobKey | None:
+        return None
 
     def step(self) -> list[Output]:
         """Waits until the first token is due, and gives every job its token whose turn has come."""
@@ -195,25 +198,28 @@ class EchoEngine:
     def _advance(self, job: Running, now: float) -> Output:
         """Token number `position`, or the end."""
         position, job.due = job.position, job.due + job.interval_s
+        job.first = job.first if job.has_begun else now
+        job.has_begun = True
         self._break(crash=position == job.crash_at, hang=position == job.hang_at, oom=position == job.oom_at)
-        job.first = job.first if position else now
-        if position >= job.length:  # an empty answer
+        if position >= min(job.length, job.limit) or job.said.stopped:  # an empty answer, or all of it was emitted
+            reason = "length" if position and position == job.limit and not job.said.stopped else "stop"
             more = More(vectors=job.vectors) if job.vectors else None
-            return Output(job.key, position, [], "", _end(job, "stop", now), more)
-        word, before = job.word(), job.said.state
-        said = job.said.feed(word)
-        job.position += 1
-        job.thinking_tokens += State.THINKING in (before, job.said.state)
+            return Output(job.key, position, [], "", job.end(reason, now), more)
+        word = job.word()
+        said = job.say(word)
         chance = [TokenLogprob(position, word.encode(), 0.0)] if job.extras.logprobs is not None and said.text else []
         if chance and job.extras.logprobs:
             chance = [TokenLogprob(position, word.encode(), 0.0, chance)]
         full = job.position == job.limit
         if not (said.stopped or full or job.position == job.length):
-            return Output(job.key, position, [position], said.text, more=_more(job, said, chance))
+            return Output(job.key, position, [position], said.text, more=job.more(said, chance))
         last = job.said.finish()
         said = Said(said.text + last.text, said.thinking + last.thinking, said.calls + last.calls, said.stopped)
         reason: FinishReason = "length" if full and not said.stopped else "stop"
-        return Output(job.key, position, [position], said.text, _end(job, reason, now), _more(job, said, chance))
+        return Output(job.key, position, [position], said.text, job.end(reason, now), job.more(said, chance))
+
+    def idle(self) -> bool:
+        return False
 
     def memory(self) -> MemoryFacts:
         return MemoryFacts()
@@ -223,6 +229,7 @@ class EchoEngine:
 
     def close(self) -> None:
         self._jobs.clear()
+        self._paused.clear()
 
 
 def texts_of(job: EngineJob) -> list[str]:
@@ -241,20 +248,3 @@ def vector_of(given: str | list[int]) -> bytes:
     numbers = [byte - 127.5 for byte in digest]
     length = math.hypot(*numbers)
     return struct.pack(f"<{VECTOR_LENGTH}f", *(number / length for number in numbers))
-
-
-def _more(job: Running, said: Said, chance: list[TokenLogprob]) -> More | None:
-    """What an output says besides words; None if nothing."""
-    if not (said.thinking or said.calls or chance):
-        return None
-    whose = "_".join(map(str, job.key))
-    calls = [CallPiece(job.calls + at, f"call_{whose}_{job.calls + at}", call.name, call.arguments)
-             for at, call in enumerate(said.calls)]
-    job.calls += len(calls)
-    return More(said.thinking, calls, chance)
-
-
-def _end(job: Running, reason: FinishReason, now: float) -> End:
-    prompt_ms, decode_ms = (job.first - job.added) * 1e3, (now - job.first) * 1e3
-    return End(reason, job.prompt_tokens, job.position, prompt_ms, decode_ms, thinking_tokens=job.thinking_tokens,
-               stop=job.said.stop)

@@ -23,6 +23,8 @@ from workers.protocol import NoteKind
 
 BACKLOG_POSTS_MAX = 256
 MEMORY_EVERY_S = 0.25
+TIDY_AFTER_S = 0.5  # with nothing to do: the next of requests that follow each other does not wait for the disk
+LAST_TIDY_S = 0.2
 ROOM_LOOK_EVERY_S = 1.0
 OUT_OF_MEMORY = "out of memory: "
 OUT_OF_MEMORY_TEXTS = (  # in lower case, of MLX's RuntimeErrors: what Metal's command buffers, its allocator, CUDA say
@@ -49,6 +51,19 @@ class JobRejected(NamedTuple):
     message: str
 
 
+class PausedNow(NamedTuple):
+    """`kept`: what was computed for it stands."""
+
+    key: JobKey
+    kept: bool
+
+
+class ShortOf(NamedTuple):
+    """The job is the first that waits for memory in the batch."""
+
+    key: JobKey
+
+
 class Noted(NamedTuple):
     """What a relay's server does for a job, for people."""
 
@@ -69,14 +84,14 @@ class Fatal(NamedTuple):
     trace: str
 
 
-Post = Outputs | Loaded | LoadFailed | JobRejected | Noted | Changed | Fatal
+Post = Outputs | Loaded | LoadFailed | JobRejected | PausedNow | ShortOf | Noted | Changed | Fatal
 
 
 class EngineThread:
     """Facts that the I/O thread reads without a lock (each is one reference, replaced whole): `steps`,
     `progress_at` (monotonic seconds of the last sign of work), `load_progress` (0..1), `memory`, `ended` (the last
-    post is there), `held` (how many jobs are inside the engine, or 1 while an order about a job is on its way to it:
-    rather a moment too long than too short)."""
+    post is there), `held` (how many jobs are inside the engine, paused ones too, or 1 while an order about a job is on
+    its way to it: rather a moment too long than too short)."""
 
     models, breaker = None, Breaker.CLOSED  # what only a relay has to say
 
@@ -94,7 +109,8 @@ class EngineThread:
         self._room.set()
         self._memory_at = 0.0
         self._loading = False
-        self._ordered = self._obeyed = self._active = 0
+        self._ordered = self._obeyed = self._inside = 0
+        self._short: JobKey | None = None
         self._trim_ordered = False
         self._thread = threading.Thread(target=self._life, name="engine", daemon=True)
 
@@ -114,23 +130,47 @@ class EngineThread:
         self._ordered += 1
         self._commands.put(lambda: self._remove(key))
 
+    def pause(self, key: JobKey) -> None:
+        self._ordered += 1
+        self._commands.put(lambda: self._pause(key))
+
+    def resume(self, key: JobKey) -> None:
+        self._ordered += 1
+        self._commands.put(lambda: self._resume(key))
+
     def trim(self) -> None:
         """Between two steps; asked again before it was done, it is done once."""
         if not self._trim_ordered:
             self._trim_ordered = True
             self._commands.put(self._trim)
 
+    def tidy(self, within_s: float = LAST_TIDY_S) -> None:
+        """Before the process ends: what is not on disk yet may go there, the newest first. No longer than `within_s`,
+        since the memory is wanted: what is half written then is removed by the next process.
+        """
+        tidied = threading.Event()
+
+        def tidy_all() -> None:
+            while self._engine.idle():
+                pass
+            tidied.set()
+
+        if not self.ended and self._inside == 0:
+            self._commands.put(tidy_all)
+            tidied.wait(within_s)
+
     @property
     def held(self) -> int:
-        on_its_way = self._ordered != self._obeyed  # read first: what was obeyed before it shows in `_active`
-        return max(self._active, int(on_its_way))
+        on_its_way = self._ordered != self._obeyed  # read first: what was obeyed before it shows in `_inside`
+        return max(self._inside, int(on_its_way))
 
     def take(self) -> list[Post]:
         """Everything posted since the last call, in order."""
         posts = []
         while self._posts:
             posts.append(self._posts.popleft())
-        self._room.set()
+        if not self._room.is_set():
+            self._room.set()
         return posts
 
     # -- the thread itself -----------------------------------------------------------------------------------
@@ -148,12 +188,17 @@ class EngineThread:
             self._post(LoadFailed(reason) if self._loading else Fatal(reason, traceback.format_exc()))
 
     def _obey(self) -> None:
-        """Carry out what is asked; sleep only when there is nothing to step."""
+        """Carry out what is asked; sleep only when there is nothing to step, and nothing to tidy."""
+        tidies = True
         while True:
             try:
-                command = self._commands.get(block=not self._engine.active)
+                command = self._commands.get(not self._engine.active, TIDY_AFTER_S if tidies else None)
             except Empty:
-                return
+                if self._engine.active:
+                    return
+                tidies = self._engine.idle()
+                continue
+            tidies = True
             self.progress_at = time.monotonic()
             command()
             self.progress_at = time.monotonic()
@@ -162,13 +207,24 @@ class EngineThread:
         while not self._room.wait(ROOM_LOOK_EVERY_S):
             self.progress_at = time.monotonic()  # it could go on: whoever does not read is stuck, not this engine
         outputs = self._engine.step()
-        self._active = self._engine.active
+        self._inside = self._engine.active + self._engine.paused
         self.steps += 1
         self.progress_at = time.monotonic()
         if self.progress_at - self._memory_at > MEMORY_EVERY_S:
             self._read_memory()
         if outputs:
             self._post(Outputs(outputs))
+        self._tell_paused()
+        if self._engine.short != self._short:
+            self._short = self._engine.short
+            if self._short is not None:
+                self._post(ShortOf(self._short))
+
+    def _tell_paused(self) -> None:
+        """Who is short of memory is told again after a pause: it may not have been enough."""
+        for key, kept in self._engine.take_paused():
+            self._post(PausedNow(key, kept))
+            self._short = None
 
     def _read_memory(self) -> None:
         self._memory_at = time.monotonic()
@@ -198,8 +254,17 @@ class EngineThread:
         self._engine.remove(key)
         self._on_obeyed()
 
+    def _pause(self, key: JobKey) -> None:
+        self._engine.pause(key)
+        self._tell_paused()
+        self._on_obeyed()
+
+    def _resume(self, key: JobKey) -> None:
+        self._engine.resume(key)
+        self._on_obeyed()
+
     def _on_obeyed(self) -> None:
-        self._active = self._engine.active
+        self._inside = self._engine.active + self._engine.paused
         self._obeyed += 1
 
     def _trim(self) -> None:

@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import msgspec
@@ -29,6 +29,7 @@ from control.table import ControlWords, GatewayWords, RowWorker, Table, TableRef
 from workers import protocol as jobs
 from workers.counting import Counter
 from workers.engine_thread import EngineThread
+from workers.held_accepts import HOLD_S, HeldAccepts
 from workers.row_words import row_words
 from workers.runtime import Runtime
 from workers.stop_signals import StopSignals
@@ -36,6 +37,8 @@ from workers.third_key import ThirdKey
 from workers.token_rate import TokenRate
 
 TICK_S = 0.1
+TICK_MS, HOLD_MS = round(TICK_S * 1000), max(1, round(HOLD_S * 1000))
+NOW = int(zmq.DONTWAIT)
 OUTBOX_FRAMES_MAX = 256
 FOOTPRINT_EVERY_S = 1.0
 LAST_WORDS_MS = 1000  # how long a leaving worker waits for its last frames to be taken
@@ -44,21 +47,29 @@ MakeThread = Callable[[Callable[[], None]], EngineThread]  # from what wakes the
 
 
 class Wake:
-    """A byte in a socket pair wakes the poll from another thread or a signal handler."""
+    """A byte in a socket pair wakes the poll from another thread or a signal handler.
+
+    At most one byte is on its way. Whoever calls has put what the poll is woken for in its place before; whoever was
+    woken calls `clear` before it looks there. So nothing is missed, whatever comes between two of these lines.
+    """
 
     def __init__(self) -> None:
         self.reader, self.writer = socket.socketpair()
         self.reader.setblocking(False)
         self.writer.setblocking(False)
+        self._called = False
 
     def __call__(self) -> None:
-        with suppress(BlockingIOError):  # full: it is awake already
-            self.writer.send(b"\0")
+        if not self._called:
+            self._called = True
+            with suppress(BlockingIOError):  # full: it is awake already
+                self.writer.send(b"\0")
 
     def clear(self) -> None:
+        """For who was woken: the reader has a byte."""
         with suppress(BlockingIOError):
-            while self.reader.recv(4096):
-                pass
+            self.reader.recv(4096)
+        self._called = False
 
 
 class Loop:
@@ -71,6 +82,8 @@ class Loop:
         self._context = zmq.Context()
         self._wake = Wake()
         self._outbox: deque[tuple[str, bytes]] = deque()  # the tag of a frame, for its failpoints, and the frame
+        self._accepts = HeldAccepts()
+        self._waits_for_room = False
         self._nonce = secrets.token_hex(4)
         self._control = open_dealer(self._context, home.endpoint("control"), messages.FRAME_MAX_BYTES,
                                     f"{slug}.{self._nonce}".encode())
@@ -98,10 +111,14 @@ class Loop:
     def to_gateway(self, message: msgspec.Struct) -> None:
         """In order. A heartbeat is not worth keeping while the gateway takes nothing."""
         if self._gateway is not None and not (self._outbox and isinstance(message, jobs.Beat)):
-            self._outbox.append((_tag(message), jobs.encode(message)))
+            self._put(self._accepts.say(message, time.monotonic()))
+
+    def _put(self, messages_: Iterable[msgspec.Struct]) -> None:
+        self._outbox.extend((_tag(message), jobs.encode(message)) for message in messages_)
 
     def drop_unsent(self) -> None:
         self._outbox.clear()
+        self._accepts.release()
         self._counter.forget()
 
     def ask_count(self, count: jobs.Count) -> None:
@@ -117,6 +134,8 @@ class Loop:
     def run(self) -> int:
         """Live until the runtime names an exit code; returns it."""
         self._engine.start()
+        self._control.poll(int(TICK_S * 1000), zmq.POLLOUT)  # once connected, the hello goes at once
+        self._tick(time.monotonic())
         next_tick = 0.0
         while self._runtime.exit_code is None:
             self._turn()
@@ -125,12 +144,15 @@ class Loop:
                 next_tick = now + TICK_S
                 self._tick(now)
         self._say_last_words()
+        if self._runtime.exit_code == 0:
+            self._engine.tidy()
         return self._runtime.exit_code
 
     def _turn(self) -> None:
-        ready = dict(self._poller.poll(int(TICK_S * 1000)))
+        ready = dict(self._poller.poll(HOLD_MS if self._accepts else TICK_MS))
         now = time.monotonic()
-        self._wake.clear()
+        if self._wake.reader.fileno() in ready:
+            self._wake.clear()
         if self._stop.asked:
             self._runtime.drain("TERM", now)
         if self._control in ready:
@@ -142,12 +164,14 @@ class Loop:
                 self._runtime.on_engine(post, now)
             for done in self._counter.take():
                 self._runtime.on_counted(done)
+        if self._accepts:
+            self._put(self._accepts.due(now))
         self._flush()
 
     def _read(self, sock: zmq.Socket, decode: Callable, handle: Callable, now: float) -> None:
         while True:
             try:
-                message = decode(sock.recv(zmq.DONTWAIT))
+                message = decode(sock.recv(NOW))
             except zmq.Again:
                 return
             except messages.MALFORMED as problem:
@@ -163,7 +187,9 @@ class Loop:
             while self._outbox:
                 _send(self._gateway, *self._outbox[0])
                 self._outbox.popleft()
-        self._poller.modify(self._gateway, zmq.POLLIN | (zmq.POLLOUT if self._outbox else 0))
+        if self._waits_for_room != bool(self._outbox):
+            self._waits_for_room = not self._waits_for_room
+            self._poller.modify(self._gateway, zmq.POLLIN | (zmq.POLLOUT if self._outbox else 0))
 
     def _tick(self, now: float) -> None:
         if os.getppid() != self._parent:
@@ -198,7 +224,7 @@ class Loop:
         if now - self._footprint_at > FOOTPRINT_EVERY_S:
             self._footprint, self._footprint_at = footprint_self_bytes(), now
         self._writer.set(**row_words(self._runtime, now, self._footprint,
-                                      self._rate.take(self._runtime.tokens_out, now)))
+                                      self._rate.take(self._runtime.hand.tokens_out, now)))
         failpoint("worker.words.before")
         with suppress(TableRefused):  # cut short by somebody: control makes another, and we follow at a tick
             self._writer.flush()
@@ -206,9 +232,10 @@ class Loop:
 
     def _say_last_words(self) -> None:
         self.write_row(time.monotonic())
+        self._put(self._accepts.release())
         deadline = time.monotonic() + LAST_WORDS_MS / 1000
         while self._outbox and time.monotonic() < deadline and self._gateway is not None:
-            self._gateway.poll(int(TICK_S * 1000), zmq.POLLOUT)
+            self._gateway.poll(TICK_MS, zmq.POLLOUT)
             self._flush()
         for sock in (self._control, self._gateway):
             if sock is not None:
@@ -223,5 +250,5 @@ def _tag(message: msgspec.Struct) -> str:
 def _send(sock: zmq.Socket, tag: str, frame: bytes) -> None:
     """Raises: zmq.Again when the peer takes nothing now."""
     failpoint(f"worker.send.{tag}.before")
-    sock.send(frame, zmq.DONTWAIT)
+    sock.send(frame, NOW)
     failpoint(f"worker.send.{tag}.after")

@@ -112,8 +112,17 @@ class RelayThread:
     def remove(self, key: JobKey) -> None:
         self._order(lambda: self._cancel(key))
 
+    def pause(self, key: JobKey) -> None:
+        """A server's answer goes on; nobody can pause it."""
+
+    def resume(self, key: JobKey) -> None:
+        """Nothing was paused."""
+
     def trim(self) -> None:
         """Nothing is kept for speed."""
+
+    def tidy(self) -> None:
+        """There is nothing to keep."""
 
     @property
     def held(self) -> int:

@@ -11,9 +11,10 @@ Guarantees
 1. Before WELCOME it writes no word in the table and takes no job.
 2. Key 3 of an eviction: QUIT is refused (Busy) while it has something to do (`workers/third_key.py`). Orders of any
    control process but the newest that welcomed it are void, and each WELCOME is answered by a Report that says so.
-3. A job is accepted only while READY, and only up to the batch size; otherwise Refuse("not_ready"): not started.
+3. A job is accepted only while READY and while the batch has a place (`workers/jobs_in_hand.py`); otherwise
+   Refuse("not_ready"): not started.
 4. A newer gateway epoch in a Welcome drops every job of the older one before the hello that opens the gate.
-5. DRAINING takes nothing new, finishes what it has and exits 0.
+5. DRAINING takes nothing new, finishes what it has, paused jobs too, and exits 0.
 6. While memory is short the engine is asked to give back what it only keeps for speed: at each rise of the pressure
    level, then every TRIM_EVERY_S.
 
@@ -25,20 +26,32 @@ from control.states import Phase
 from workers import protocol as jobs
 from workers.counting import Done
 from workers.effects import Effects
-from workers.engine import EngineJob, JobKey, LoadPlan
-from workers.engine_thread import Changed, EngineThread, Fatal, JobRejected, Loaded, LoadFailed, Noted, Outputs, Post
-from workers.job_parts import NO_EXTRAS
-from workers.step_frames import frames_of
+from workers.engine import JobKey, LoadPlan
+from workers.engine_thread import (
+    Changed,
+    EngineThread,
+    Fatal,
+    JobRejected,
+    Loaded,
+    LoadFailed,
+    Noted,
+    Outputs,
+    PausedNow,
+    Post,
+    ShortOf,
+)
+from workers.jobs_in_hand import JobsInHand
 from workers.third_key import Hands, ThirdKey, Turn
 
 HELLO_EVERY_S = 1.0
 TRIM_EVERY_S = 5.0
 EXIT_LOAD_FAILED = EXIT_REFUSED = 1
 EXIT_FATAL = 70
+Order = jobs.Cancel | jobs.Pause | jobs.Resume
 
 
 class Runtime:
-    """`exit_code` None: live on; else end the process with it once everything said has left."""
+    """`exit_code` None: live on; else end the process with it once everything said has left. `hand`: its jobs."""
 
     def __init__(self, slug: str, pid: int, start_time_us: int, batch_max: int, engine: EngineThread,
                  effects: Effects, third_key: ThirdKey) -> None:
@@ -50,9 +63,7 @@ class Runtime:
         self.load_id = self.load_ms = self.context_length = self.share_bytes = 0
         self.gateway_epoch = 0
         self.control_epoch = 0
-        self.jobs: set[JobKey] = set()
-        self.accepted = self.finished = self.tokens_out = self.frames = 0
-        self.busy_since = 0.0  # when the first of the jobs in hand came
+        self.hand = JobsInHand(engine, self._say)
         self.exit_code: int | None = None
         self.server_problem = ""  # of a relay: why its server does not answer
         self._hello_at = self._gateway_hello_at = self._beat_at = self._trim_at = float("-inf")
@@ -99,7 +110,7 @@ class Runtime:
         self._tell_phase(now)
 
     def _on_quit(self, order: messages.Quit) -> None:
-        hands = Hands(len(self.jobs), self.engine.held, self.phase is Phase.LOADING)
+        hands = Hands(len(self.hand.jobs), self.engine.held, self.phase is Phase.LOADING)
         turn, why = self.third_key.decide_quit(order, self.incarnation, self.control_epoch, hands)  # (2)
         if turn is Turn.VOID:
             self.effects.note("void_quit", reason=why)
@@ -109,7 +120,7 @@ class Runtime:
             self.effects.to_control(messages.Busy(*about, why))
             return
         self.effects.to_control(messages.Quitting(*about))
-        self.effects.note("quitting", reason=order.reason, jobs=len(self.jobs))
+        self.effects.note("quitting", reason=order.reason, jobs=len(self.hand.jobs))
         self.phase = Phase.DRAINING  # nothing that comes in this turn is taken
         self.exit_code = 0
 
@@ -136,61 +147,38 @@ class Runtime:
         match message:
             case jobs.Welcome() if message.boot_id == self.boot_id:
                 if message.epoch != self.gateway_epoch:
-                    self._drop_jobs()  # (4)
+                    self.hand.drop_all()  # (4)
+                    self.effects.drop_unsent()
+                    self._end_if_drained()
                     self.gateway_epoch = message.epoch
                 self._say_gateway_hello(now)  # each time: it may have forgotten us
             case jobs.Job() if self._is_current(message):
                 self._on_job(message, now)
             case jobs.Cancel() if self._is_current(message):
-                self._on_cancel((message.epoch, message.job, message.attempt))
+                self.hand.cancel(_key(message))
+                self._end_if_drained()
+            case jobs.Pause() if self._is_current(message):
+                self.hand.pause(_key(message))
+            case jobs.Resume() if self._is_current(message):
+                self.hand.resume(_key(message), now)
             case jobs.Count() if self._is_current(message):
                 self.effects.ask_count(message)
 
-    def _is_current(self, message: jobs.Job | jobs.Cancel | jobs.Count) -> bool:
+    def _is_current(self, message: jobs.Job | jobs.Count | Order) -> bool:
         return message.epoch == self.gateway_epoch and message.incarnation == self.incarnation
 
-    def _drop_jobs(self) -> None:
-        for key in self.jobs:
-            self.engine.remove(key)
-        self.finished += len(self.jobs)
-        self.jobs.clear()
-        self.effects.drop_unsent()
-        self._end_if_drained()
-
     def _on_job(self, job: jobs.Job, now: float) -> None:
-        key = (job.epoch, job.job, job.attempt)
-        if self.phase is not Phase.READY or len(self.jobs) >= self.batch_max:  # (3)
+        if self.phase is Phase.READY and self.hand.has_place(self.batch_max):  # (3)
+            self.hand.take(job, now)
+        else:
             why = self.phase.name.lower() if self.phase is not Phase.READY else "the batch is full"
-            self._answer(jobs.Refuse, key, "not_ready", why)
-            return
-        if not self.jobs:
-            self.busy_since = now
-        self.jobs.add(key)
-        self.accepted += 1
-        self.engine.add(EngineJob(key, job.messages, job.prompt, job.tokens, job.sampling, job.max_tokens, job.stop,
-                                  job.remote, job.inputs, job.extras or NO_EXTRAS))
-        self._answer(jobs.Accept, key)
+            self._say(jobs.Refuse, job.job, job.attempt, "not_ready", why)
 
-    def _on_cancel(self, key: JobKey) -> None:
-        """The job ends here, between two steps; what the engine still posts for it is dropped.
-
-        A job that is not known is answered too: its end was lost, and the gateway still holds a slot for it.
-        """
-        if key in self.jobs:
-            self.engine.remove(key)
-            self._forget(key)
-        self._answer(jobs.Fail, key, "cancelled", "")
-
-    def _answer(self, kind: type, key: JobKey, *rest: str) -> None:
-        self.effects.to_gateway(kind(jobs.VERSION, self.gateway_epoch, self.incarnation, *key[1:], *rest))
-
-    def _forget(self, key: JobKey) -> None:
-        self.jobs.discard(key)
-        self.finished += 1
-        self._end_if_drained()
+    def _say(self, kind: type, *rest: object) -> None:
+        self.effects.to_gateway(kind(jobs.VERSION, self.gateway_epoch, self.incarnation, *rest))
 
     def _end_if_drained(self) -> None:
-        if self.phase is Phase.DRAINING and not self.jobs:
+        if self.phase is Phase.DRAINING and not self.hand.jobs:
             self.exit_code = 0  # (5)
 
     def _say_gateway_hello(self, now: float) -> None:
@@ -204,11 +192,17 @@ class Runtime:
     def on_engine(self, post: Post, now: float) -> None:
         match post:
             case Outputs():
-                self._on_outputs(post.outputs)
-            case JobRejected() if post.key in self.jobs:
-                self._reject(post.key, post.code, post.message)
-            case Noted() if post.key in self.jobs:
-                self._answer(jobs.Note, post.key, post.kind, post.text)
+                self.hand.on_outputs(post.outputs)
+                self._end_if_drained()
+            case JobRejected():
+                self.hand.fail(*post)
+                self._end_if_drained()
+            case PausedNow():
+                self.hand.tell(jobs.Paused, *post)
+            case ShortOf():
+                self.hand.tell(jobs.Short, *post)
+            case Noted():
+                self.hand.tell(jobs.Note, *post)
             case Changed():
                 self.effects.note("server_changed", breaker=post.breaker, problem=post.problem)
                 self.server_problem = post.problem
@@ -229,10 +223,6 @@ class Runtime:
                 self._tell_phase(now, post.reason)
                 self.exit_code = EXIT_FATAL
 
-    def _reject(self, key: JobKey, code: str, message: str) -> None:
-        self._forget(key)
-        self._answer(jobs.Fail, key, code, message)
-
     def on_counted(self, done: Done) -> None:
         """Of its own model it knows better how much the context holds."""
         count, own = done.count, done.count.slug == self.slug and self.context_length
@@ -241,39 +231,17 @@ class Runtime:
                 jobs.VERSION, count.epoch, count.incarnation, count.number, done.tokens, own or done.context_length,
                 done.code, done.message, done.ids))
 
-    def _on_outputs(self, outputs: list) -> None:
-        """One frame for the whole batch, unless that were too large."""
-        items = [jobs.Item(*out.key[1:], out.position, out.ids, out.text, out.end, out.more)
-                 for out in outputs if out.key in self.jobs and not out.failed]
-        for out in outputs:
-            if out.failed and out.key in self.jobs:
-                self._reject(out.key, *out.failed)
-        if not items:
-            return
-        frames, failed = frames_of(items)
-        for item in failed:
-            key = (self.gateway_epoch, item.job, item.attempt)
-            self.engine.remove(key)
-            self._reject(key, "internal", "the model wrote a call that is too long for any frame")
-        for some in frames:
-            self.frames += 1
-            self.effects.to_gateway(jobs.Step(jobs.VERSION, self.gateway_epoch, self.incarnation, self.frames, some))
-        for out in outputs:
-            self.tokens_out += len(out.ids)
-            if out.end is not None and out.key in self.jobs:
-                self._forget(out.key)
-
     # -- operators and time ----------------------------------------------------------------------------------
 
     def drain(self, reason: str, now: float) -> None:
         """TERM, or supervisord is gone: finish what is being answered, then exit 0 (5)."""
         if self.phase is Phase.DRAINING or self.exit_code is not None:
             return
-        self.effects.note("draining", reason=reason, jobs=len(self.jobs))
+        self.effects.note("draining", reason=reason, jobs=len(self.hand.jobs))
         self.phase = Phase.DRAINING
         if self.incarnation:
             self._tell_phase(now)
-        if not self.jobs:
+        if not self.hand.jobs:
             self.exit_code = 0
 
     def on_tick(self, now: float, control_epoch: int, gateway_epoch: int, pressure_level: int) -> None:
@@ -291,10 +259,14 @@ class Runtime:
         if now - self._beat_at >= jobs.BEAT_EVERY_S:
             self._beat_at = now
             self.effects.to_gateway(jobs.Beat(jobs.VERSION, self.gateway_epoch, self.incarnation, self.slug,
-                                              self.phase, [key[1] for key in self.jobs], self.engine.steps))
+                                              self.phase, [key[1] for key in self.hand.jobs], self.engine.steps))
 
     def _on_pressure(self, level: int, now: float) -> None:
         if level > self._pressure_level or level and now - self._trim_at >= TRIM_EVERY_S:  # (6)
             self._trim_at = now
             self.engine.trim()
         self._pressure_level = level
+
+
+def _key(order: Order) -> JobKey:
+    return order.epoch, order.job, order.attempt
