@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from control.overview import size_text
 
-EVICTION, LOAD, REFUSAL, TROUBLE, ROUTE, ORDER, MEMORY = (
-    "eviction", "load", "refusal", "trouble", "route", "order", "memory")
+EVICTION, LOAD, REFUSAL, TROUBLE, ROUTE, ORDER, MEMORY, PREEMPTION = (
+    "eviction", "load", "refusal", "trouble", "route", "order", "memory", "preemption")
 # event of the journal -> (kind, what it says). {model} and the like are fields of the line. What stands in `reason` is
 # added behind a colon, if the sentence does not name it.
 SENTENCES: dict[str, tuple[str, str]] = {
@@ -45,6 +45,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "server_changed": (ROUTE, "the server behind {process} is {breaker}"),
     "hop": (ROUTE, "a request that {failed} failed with {code} goes to {to}"),
     "spill": (ROUTE, "a request for {model} goes to {to}"),
+    "preempted": (PREEMPTION, "an answer of class {priority} at {model} is paused after {tokens} tokens, for one of "
+                              "class HIGH"),
+    "resumed": (PREEMPTION, "an answer at {model} goes on after {paused_s} s of pause"),
+    "pause_dropped": (PREEMPTION, "an answer at {model} is not paused any more; it goes on later behind its {tokens} "
+                                  "tokens"),
     "asked": (ORDER, "an operator asks: {verb} {model}"),
     "model_added": (ORDER, "{model} was added"),
     "model_removed": (ORDER, "{model} was removed"),

@@ -19,7 +19,7 @@ from control import messages
 from control.adoption import adopt
 from control.budget import ModelFacts, Profile
 from control.config import Config, ConfigError
-from control.disk import Disk
+from control.disk import Disk, remove_kept
 from control.failpoints import failpoint
 from control.header import header_words, warning
 from control.home import Home
@@ -149,6 +149,7 @@ class Loop:
     def drop_row(self, row: RowState) -> None:
         del self._rows[row.slug]
         self._table.unname_row(row.index)
+        remove_kept(self._home.cache, row.slug)
 
     def take_models(self, config: Config) -> None:
         self._disk.take_models(config)

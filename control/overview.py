@@ -60,7 +60,8 @@ def describe_queue(gateway: GatewayWords | None, now_ns: int) -> dict | None:
         return None
     by_class = {what: {name: getattr(gateway, f"{what}_{name}") for name in CLASSES}
                 for what in ("running", "paused", "queued", "admitted")}
-    counted = ("finished", "failed", "cancelled", "rejected", "displaced", "expired", "rate_limited", "hops", "spilled")
+    counted = ("finished", "failed", "cancelled", "rejected", "displaced", "expired", "rate_limited", "hops", "spilled",
+               "preemptions", "resumptions", "continuations")
     return by_class | {"relay_running": gateway.relay_running, "relay_queued": gateway.relay_queued} | {
         name: getattr(gateway, name) for name in counted}
 
@@ -92,7 +93,7 @@ def describe(row: Row, gateway_words: GatewayWords | None, now_ns: int) -> dict:
 
     Memory and context only from a fresh worker whose process lives. Counters only if this gateway wrote them (those of
     another epoch add up to nothing), and None if it is silent. `keep_until_s` counts from now: 0 if it may go at any
-    time, None if it may stay for ever or nothing is loaded; `until` says which.
+    time, None if it may stay for ever or nothing is loaded; `until` says which. Of those `in_flight` some are `paused`.
     """
     phase, control = row.phase(now_ns), row.control
     pid = control.pid if control else 0
@@ -108,6 +109,7 @@ def describe(row: Row, gateway_words: GatewayWords | None, now_ns: int) -> dict:
         "context_length": worker.context_length if worker else 0,
         "load_percent": worker.load_progress_permille / 10 if worker and phase is Phase.LOADING else None,
         "in_flight": counts.dispatched - counts.finished if counts else nothing,
+        "paused": counts.paused if counts else nothing,
         "unfinished": counts.unfinished if counts else nothing,
         "queued": sum(counts.waiting) if counts else nothing,
         "tokens_per_s": worker.tokens_per_ks / 1000 if worker else 0.0,

@@ -39,7 +39,10 @@ class Kind(StrEnum):
     @property
     def bit(self) -> int:
         """Its bit in the table's word `spill`."""
-        return 1 << tuple(Kind).index(self)
+        return BITS[self]
+
+
+BITS = {kind: 1 << place for place, kind in enumerate(Kind)}
 
 
 class Work(NamedTuple):
@@ -101,10 +104,18 @@ def chain_of(work: Work, config: Config) -> tuple[str, ...]:
     """The backends for this work, in order, whether or not they are configured."""
     if work.images:
         return (OLLAMA,)
-    chains = {Kind.CHAT: config.chain_chat_victoria if work.victoria else config.chain_chat,
-              Kind.TASK: config.chain_task, Kind.BATCH: config.chain_batch, Kind.AGENT: config.chain_agent}
-    chain = chains[work.kind]
-    return tuple(each for each in chain if each != AGENTS or not work.named)  # the named model comes first
+    match work.kind:
+        case Kind.CHAT:
+            chain = config.chain_chat_victoria if work.victoria else config.chain_chat
+        case Kind.TASK:
+            chain = config.chain_task
+        case Kind.BATCH:
+            chain = config.chain_batch
+        case Kind.AGENT:
+            chain = config.chain_agent
+    if work.named and AGENTS in chain:  # the named model comes first
+        return tuple(each for each in chain if each != AGENTS)
+    return tuple(chain)
 
 
 def choose(work: Work, steps: Sequence[Step], *, overloaded: bool, tried: Collection[str] = ()) -> Choice:

@@ -70,17 +70,19 @@ class Limits:
         5, "Requests that generate at the same time, over all models. The others wait in the queue.",
         1, 1024, also=("MLX_MAX_CONCURRENT",))
     max_queued: int = setting(
-        50, "Requests that may wait. When the queue is full a new one is refused with 503 and a Retry-After, or takes "
-        "the place of the youngest waiting request of a lower priority.",
+        50, "Requests that may wait. When it is full a new one is refused (503, Retry-After), or takes the "
+        "place of the youngest waiting one of a lower priority.",
         1, 100_000, also=("OLLAMA_MAX_QUEUE", "MLX_MAX_QUEUE_SIZE"))
     reserved_high: int = setting(
         0, "How many of max_running are kept free for requests of high priority. Must be smaller than max_running.",
         0, 1023)
+    preemption: bool = setting(
+        True, "Pause an answer of lower priority where one of high priority would wait for it.")
     aging_s: float = setting(
         30.0, "After waiting this long a low request is ordered as a medium one, so that it is not overtaken for ever. "
         "0 makes low equal to medium.", 0, DAY_S)
     queue_deadline_s: float = setting(
-        300.0, "Longest wait in the queue; then the request is answered with 504.", 0.1, DAY_S)
+        300.0, "Longest wait in the queue; then the answer is 504.", 0.1, DAY_S)
     rate_limit_max: int = setting(
         500, "Requests for an answer that one caller may make in rate_limit_window_s. Further ones are answered with "
         "429. 0: any number. A key may have a limit of its own.", 0, 10**9, also=("MLX_RATE_LIMIT_MAX",))
@@ -96,12 +98,12 @@ class Control:
         1, "How many models are kept started but not loaded, so that a cold request pays for reading the weights and "
         "not for starting a process as well.", 0, 64)
     load_deadline_s: float = setting(
-        600.0, "Longest time a model may take to load before its process is given up.", 0.1, DAY_S)
+        600.0, "Longest time a model may load before its process is given up.", 0.1, DAY_S)
     stall_limit_s: float = setting(
-        60.0, "A loaded model that has work and makes no progress for this long is stopped and loaded again.",
+        60.0, "A model with work and without progress for this long is loaded again.",
         1, DAY_S)
     drain_deadline_s: float = setting(
-        600.0, "How long a stopped model may take to finish the answers it has begun.", 1, DAY_S)
+        600.0, "How long a stopped model may take to finish its answers.", 1, DAY_S)
     models_dir: str = setting(
         "", "A directory where relative model paths are looked up too. Empty: only beside the file.",
         also=("MLX_MODELS_DIR",))
@@ -133,6 +135,9 @@ class Memory:
         also=("OLLAMA_KEEP_ALIVE",), refuse=refuse_keep_alive)
     keep_alive_max: str = setting(
         "-1", "The longest time that a request may ask for. -1: any.", refuse=refuse_keep_alive)
+    prefix_cache_disk_gb: float = setting(
+        0.0, "What prompts and answers that were computed may take on disk (WARDEN_HOME/cache), so that a model that "
+        "comes back need not compute them again. 0: nothing is written.", 0, 1024)
     grace_s: float = setting(
         30.0, "A model that was used this recently is not unloaded for others, unless they are of a higher class or "
         "have waited this long, or memory is critical.", 0, DAY_S)
@@ -178,17 +183,17 @@ class Relays:
     ollama_document_model: str = setting(
         "llava:7b", "Its model for images of category \"document\". Empty: the one above.", refuse=refuse_model_name)
     ollama_key_file: str = setting(
-        "", "A file with the API key that it asks for, such as a key of the other mlx-warden. Relative to this file.")
+        "", "A file with the API key that it asks for. Relative to this file.")
     victoria_url: str = setting(
         "", "The Victoria agent (http://127.0.0.1:8010). Empty: none.", refuse=refuse_url)
     victoria_max_running: int = setting(2, "Requests that it answers at the same time.", 1, 256)
     victoria_key_file: str = setting("", "A file with the API key that it asks for. Relative to this file.")
     relay_connect_s: float = setting(2.0, "Longest time to reach such a server.", 0.05, 300)
     relay_first_byte_s: float = setting(
-        120.0, "Longest time until it begins to answer; it may have to load a model first.", 0.1, DAY_S)
+        120.0, "Longest time until it begins to answer, loading included.", 0.1, DAY_S)
     relay_idle_s: float = setting(60.0, "Longest pause within its answer.", 0.1, DAY_S)
     relay_probe_every_s: float = setting(
-        5.0, "How often its health is looked at, and how soon its recovery is noticed.", 0.05, 3600)
+        5.0, "How often its health is looked at and its recovery noticed.", 0.05, 3600)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +211,8 @@ class ModelSettings:
     aliases: tuple[str, ...] = setting((), "Further names of this model.", example=("phi3.5:3.8b",))
     context_length: int = setting(0, "Longest prompt and answer together, in tokens. 0: the model's own.", 0, 10**7)
     batch_size: int = setting(8, "Requests this model decodes together in one step.", 1, 256)
+    prefix_cache: bool = setting(
+        True, "Keep what was computed of prompts and answers, for others that begin with the same.")
     max_tokens: int = setting(
         0, "Longest answer in tokens for requests that do not say. 0: what is left of 4096 tokens after the "
         "prompt, and at least 2048, as far as the context goes.", 0, 10**7)
@@ -224,11 +231,10 @@ class ModelSettings:
         refuse=refuse_model_name, example="phi3.5:3.8b")
     embeddings: str = setting(
         "", "What of a text's hidden states its embedding is: that of the last token, their mean, or that of the first "
-        "(cls). Empty: as the model's files say, and none if they do not (1_Pooling/config.json).",
+        "(cls). Empty: as the model's files say (1_Pooling/config.json), else none.",
         choices=("", "last", "mean", "cls", "off"))
     memory_gb: float = setting(
-        0.0, "What this model may take. 0: worked out from its weights, batch and context, and measured once it has "
-        "run.", 0, 1024)
+        0.0, "What this model may take. 0: worked out from its weights, batch and context, then measured.", 0, 1024)
 
 
 @dataclass(frozen=True, kw_only=True)

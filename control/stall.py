@@ -3,7 +3,8 @@
 A stall is no eviction: it is judged by lack of progress past a limit, never by memory. The verdicts
 
 1. silent: its heartbeat is older than the stall limit (stopped, or its I/O thread is stuck);
-2. no progress: it has jobs and its engine has done no step, prefill chunks included, for the stall limit;
+2. no progress: it has jobs that are not paused, and its engine has done no step, prefill chunks included, for the
+   stall limit;
 3. load deadline: it has been loading for longer than the deadline;
 4. no hello: its process was started and never spoke;
 5. it said that it leaves, and is still there after the stall limit.
@@ -42,8 +43,8 @@ def why_stalled(row: RowState, words: RowWorker | None, now: float, limits: Limi
     if silent_s > limits.stall_s:
         return f"silent for {silent_s:.0f} s"  # 1
     idle_s = now - words.progress_ns / NS
-    if words.active and idle_s > limits.stall_s:
-        return f"{words.active} jobs and no step for {idle_s:.0f} s"  # 2
+    if words.active > words.paused and idle_s > limits.stall_s:
+        return f"{words.active - words.paused} jobs and no step for {idle_s:.0f} s"  # 2
     if row.loading and row.load_deadline and now > row.load_deadline:
         return f"still loading after {limits.load_deadline_s:g} s"  # 3
     return ""

@@ -1,71 +1,62 @@
-"""Who waits, who runs, who is turned away. The one place that decides it; it knows tickets, not requests.
+"""Who waits, runs, is paused or turned away. The one place that decides it; it knows tickets, not requests.
 
 Theory
 ------
 A ticket (`gateway.tickets`) is one request's wish for a place at its target (a model). It ends in exactly one way:
-refused at submit, displaced, cancelled or expired while it waits, or taken by `next` and finished. Here are the limits
-and the choice; `gateway.queue` keeps those who wait in order, `gateway.fairness` makes it fair between callers.
+refused at submit, displaced, cancelled or expired while it waits, or taken by `next` and finished. Between `next` and
+its end it may be paused and taken again. Here is the choice; `gateway.slots` counts who holds what, `gateway.queue`
+keeps those who wait in order, `gateway.fairness` makes it fair between callers; `gateway.preemption`: who is paused.
 
 Order (the numbers stand again in the code)
 1. Only *eligible* tickets count: their target has a free place. Who waits for a load holds a queue place, no slot,
    and blocks nobody.
 2. Strict by class among those: HIGH, MEDIUM, LOW. Others than HIGH hold at most `max_running - reserved_high` slots.
 3. A LOW ticket that waited `aging_s` is ordered as MEDIUM, for good, never as HIGH. It is still counted as LOW.
-4. In a class, first what came back (`requeue`): it had its turn already and lost it without its fault. By arrival.
+4. In a class, first what came back (`requeue`) or was paused: it had its turn already and lost it without its fault.
+   By arrival.
 5. Then fair between callers, ties by arrival. One caller alone is plain FIFO.
    One slot more than there are is kept for who was called back: its parent waits for it, and holds up others.
-6. A class may be closed (memory is short): its tickets wait on. An aged one needs both MEDIUM and LOW open. Never HIGH.
+6. A class may be closed (memory is short): its tickets wait on. An aged one needs both MEDIUM and LOW open. Never HIGH,
+   and never what was paused: it gives memory back by ending.
 
 Queue limit
 7. A newcomer that would start at once is not refused: it takes no queue place from anybody.
-8. A full queue: a newcomer displaces the youngest ticket of the lowest class below its own (classes as in 3).
+8. A full queue: a newcomer displaces the youngest ticket of the lowest class below its own (classes as in 3), but none
+   that has begun its answer.
 9. If there is none, it is refused, with the time after which it should come back.
+
+Paused
+10. A paused ticket holds no slot, no place and no place of the queue. It waits in front of its line (4) to be taken by
+    `next` like any other; until then it does not expire and is not displaced. One that is *parked* (cancelled, or on
+    its way back to the queue) is not taken. For one that may not be paused again see `gateway.slots` (4).
 
 Guarantees
 * Never more than `max_running` run, and one that was called back; never more than its places at a target when `next`
   hands a ticket out.
 * `submit` never makes the queue longer than `max_queued`, but for the one ticket of (7), which `next` takes at once.
-  What comes back may: refusing it would take back an answer already promised, and there are at most `max_running`.
+  What comes back may: refusing it would take back an answer already promised, and nothing new of its class and target
+  is begun before it.
 * Bounded waiting: under any load of MEDIUM tickets an eligible LOW one goes within `aging_s` and then (k + 2) *
-  max(1, max_queued) further ones of MEDIUM and those that come back, where k counts the tickets its own caller has in
-  MEDIUM when it ages. Under endless HIGH work nothing bounds it but its deadline.
+  max(1, max_queued) further ones of MEDIUM and those that come back or resume, where k counts the tickets its own
+  caller has in MEDIUM when it ages. Under endless HIGH work nothing bounds it but its deadline. What is paused goes
+  before all of its class that never ran, and is not paused for ever (`gateway.pauses`): then it waits as others do.
 * Each call costs O(log waiting + targets), amortised: aging and expiry are paid once for each ticket.
 
-Refuses: to stop what runs (see preemption, later), to look at deadlines in `next` (call `expire` first), and to go on
-after a bug: a ticket submitted twice, or a place given back twice, raises. Pure: `now` is monotonic seconds.
+Refuses: to look at deadlines in `next` (call `expire` first), and to go on after a bug: a ticket submitted twice, or a
+place given back twice, raises. Pure: `now` is monotonic seconds.
 """
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from control.states import Priority
-from gateway.queue import Place, Queue
+from gateway.queue import NEW, RESUMES_LAST, Place, Queue
 from gateway.service_rate import ServiceRate
+from gateway.slots import Counts, Limits, Slots
 from gateway.tickets import Queued, QueuedDisplacing, QueueFull, Ticket
 
-__all__ = ["Admission", "Limits", "Queued", "QueuedDisplacing", "QueueFull", "Ticket"]
-
-Counts = tuple[int, int, int]  # high, medium, low
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Raises ValueError, naming field and limit, if nobody but HIGH, or nobody at all, could ever run."""
-
-    max_running: int = 5
-    max_queued: int = 50
-    reserved_high: int = 0
-    aging_s: float = 30.0
-    queue_deadline_s: float = 300.0
-
-    def __post_init__(self) -> None:
-        if self.max_running < 1:
-            raise ValueError(f"max_running: {self.max_running}; must be at least 1")
-        if self.max_queued < 0:
-            raise ValueError(f"max_queued: {self.max_queued}; must be at least 0")
-        if not 0 <= self.reserved_high < self.max_running:
-            raise ValueError(f"reserved_high: {self.reserved_high}; must be 0..max_running - 1")
+__all__ = ["Admission", "Counts", "Limits", "Queued", "QueuedDisplacing", "QueueFull", "Ticket"]
 
 
 class Admission:
@@ -74,11 +65,10 @@ class Admission:
     def __init__(self, limits: Limits, rate: ServiceRate | None = None) -> None:
         self.limits = limits
         self.rate = rate if rate is not None else ServiceRate()
-        self._tickets: dict[int, Ticket] = {}  # all that wait or run
-        self._places: dict[str, int] = {}  # by target
+        self.slots = Slots(limits)
+        self._tickets: dict[int, Ticket] = {}  # all that wait, run or are paused
         self._closed = 0  # one bit for each class
-        self._running_on: dict[str, int] = defaultdict(int)  # by target
-        self._running, self._queued = [0, 0, 0], [0, 0, 0]  # by own class
+        self._queued = [0, 0, 0]  # by own class
         self._queue = Queue(step=1 / max(1, limits.max_queued))
         self._arrivals = 0
 
@@ -107,15 +97,28 @@ class Admission:
         return QueuedDisplacing(position, victim.ticket, self._retry_after_s(victim.kind, now))
 
     def requeue(self, ticket: Ticket, now: float) -> None:
-        """A ticket that ran comes back unserved: in front of its class (4), with its arrival and its deadline."""
-        self._free_place(ticket.id)
+        """A ticket that ran or was paused comes back: in front of its class (4), with its arrival and its deadline."""
+        self.finish(ticket.id)
         self._enter(ticket, self._kind(ticket, now), came_back=True)
 
-    def set_places(self, target: str, places: int) -> None:
-        """How many tickets `target` may hold at once from now on; 0: none (not READY, or its gate is shut)."""
-        if places < 0:
-            raise ValueError(f"places of {target}: {places}; must be at least 0")
-        self._places[target] = places
+    def pause(self, ticket_id: int, now: float, *, last: bool = False) -> None:
+        """One that runs (else KeyError) gives its slot up and waits to resume (10). `last`: it is not paused again."""
+        ticket = self.slots.running.find(ticket_id)
+        self.slots.running.remove(ticket)
+        ticket.spent |= last
+        self.slots.paused.add(ticket)
+        self._queue.enter(ticket, self._kind(ticket, now), resumes=True)
+
+    def park(self, ticket_id: int) -> None:
+        """A paused ticket is not taken any more: it is finished later, or comes back. Raises KeyError, as `pause`."""
+        if (place := self.slots.paused.find(ticket_id).place) is not None:
+            self._queue.leave(place)
+
+    def set_places(self, target: str, places: int, resume_places: int | None = None) -> None:
+        """How many tickets `target` may hold at once from now on; 0: none (not READY, or its gate is shut).
+        `resume_places`: for those that were paused there; None: the same.
+        """
+        self.slots.set_places(target, places, places if resume_places is None else resume_places)
 
     def set_closed(self, bits: int) -> None:
         """Which classes start nothing from now on (6): bit 1 << Priority for each."""
@@ -128,28 +131,38 @@ class Admission:
     def next(self, now: float) -> Ticket | None:
         """Take the ticket that goes next and count it as running; None: nobody can start."""
         self._queue.age(now)  # (3)
+        self.slots.see_high(self._queued[Priority.HIGH], now)
         place = self._choose()
         if place is None:
             return None
         ticket = place.ticket
         self._queue.leave(place, taken=True)
-        self._queued[ticket.priority] -= 1
-        self._running[ticket.priority] += 1
-        self._running_on[ticket.target] += 1
+        if place.resumes:
+            self.slots.paused.remove(ticket)
+        else:
+            self._queued[ticket.priority] -= 1
+        self.slots.running.add(ticket)
         return ticket
 
     def finish(self, ticket_id: int) -> None:
-        """Give a running place back. Raises KeyError if this ticket holds none: it was given back before."""
-        self._free_place(ticket_id)
+        """One that runs or is paused has ended. Raises KeyError if it is neither: it was given back before."""
+        if ticket_id in self.slots.paused.by_id:
+            self.park(ticket_id)
+            self.slots.paused.remove(self._tickets[ticket_id])
+        else:
+            self.slots.running.remove(self.slots.running.find(ticket_id))
+        del self._tickets[ticket_id]
 
-    def cancel(self, ticket_id: int) -> Literal["queued", "running"] | None:
-        """Queued: it has left. Running: nothing changed, `finish` it when the worker confirms. None: not known."""
-        ticket = self._tickets.get(ticket_id)
-        if ticket is None:
-            return None
-        if ticket.place is None:
+    def cancel(self, ticket_id: int) -> Literal["queued", "running", "paused"] | None:
+        """Queued: it has left. Running, or paused and parked: `finish` it when the worker confirms. None: not known."""
+        if ticket_id in self.slots.running.by_id:
             return "running"
-        self._drop(ticket.place)
+        if ticket_id in self.slots.paused.by_id:
+            self.park(ticket_id)
+            return "paused"
+        if ticket_id not in self._tickets:
+            return None
+        self._drop(self._tickets[ticket_id].place)
         return "queued"
 
     def expire(self, now: float) -> list[Ticket]:
@@ -176,31 +189,27 @@ class Admission:
 
     def _choose(self) -> Place | None:
         for line in self._queue.lines:  # (2)
-            if not line.waiting or not self._is_open(line.kind) or not self._has_slot(line.kind, called_back=True):
+            if not line.inside or not self.slots.has_slot(line.kind, called_back=True):
                 continue
-            others_too = self._has_slot(line.kind, called_back=False)
-            place = line.first(self._is_eligible if others_too else self._is_eligible_back)  # (1), there (4), (5)
+            others_too = self.slots.has_slot(line.kind, called_back=False)
+            place = line.first(partial(self._is_eligible, line.kind, others_too))  # (1), there (4), (5)
             if place is not None:
                 return place
         return None
 
-    def _has_slot(self, kind: Priority, *, called_back: bool) -> bool:
-        high, medium, low = self._running
-        others, most = medium + low, self.limits.max_running - self.limits.reserved_high
-        slots = self.limits.max_running + (called_back or others > most)  # the one more takes no slot from HIGH
-        return high + others < slots and (kind is Priority.HIGH or others < most + called_back)  # (2)
+    def _is_eligible(self, kind: Priority, others_too: bool, target: str, own: Priority, called_back: bool,
+                     standing: int) -> bool:
+        """`others_too`: not only who was called back has a slot. The rest: its line and its lane."""
+        resumes = standing != NEW
+        is_open = resumes or not self._closed & (1 << kind | 1 << own)  # (6)
+        may = is_open and (others_too or called_back) and self.slots.has_place(target, own, resumes=resumes)
+        return may and (standing != RESUMES_LAST or self.slots.leaves_one(target))  # (10)
 
-    def _is_open(self, kind: Priority) -> bool:
-        return not self._closed >> kind & 1  # (6)
-
-    def _is_eligible(self, target: str, own: Priority, called_back: bool) -> bool:
-        return self._is_open(own) and self._has_place(target)
-
-    def _is_eligible_back(self, target: str, own: Priority, called_back: bool) -> bool:
-        return called_back and self._is_eligible(target, own, called_back)
-
-    def _has_place(self, target: str) -> bool:
-        return self._running_on.get(target, 0) < self._places.get(target, 0)
+    def first_blocked(self, could: Callable[[str, bool], bool]) -> Ticket | None:
+        """The HIGH ticket that only lacks a slot or a place, and of which `could` (target, called back) is true."""
+        line = self._queue.lines[Priority.HIGH]
+        place = line.first(lambda target, _, back, __: self.slots.is_open(target) and could(target, back))
+        return place and place.ticket
 
     def _kind(self, ticket: Ticket, now: float) -> Priority:
         """The class a ticket is ordered in (3)."""
@@ -209,15 +218,13 @@ class Admission:
     def starts_at_once(self, ticket: Ticket, target: str, now: float) -> bool:
         """Would it, at this target? It waits elsewhere, or nowhere yet."""
         kind = self._kind(ticket, now)
-        may = self._has_slot(kind, called_back=ticket.called_back) and self._is_open(kind) and self._is_eligible(
-            target, ticket.priority, ticket.called_back)
-        return may and self._choose() is None  # (7)
+        may = self.slots.has_slot(kind, called_back=ticket.called_back) and self._is_eligible(
+            kind, True, target, ticket.priority, ticket.called_back, NEW)
+        return may and ((first := self._choose()) is None or first.kind > kind)  # (7)
 
     def _choose_victim(self, newcomer: Priority) -> Place | None:
-        for line in reversed(self._queue.lines[newcomer + 1:]):  # (8)
-            if line.waiting:
-                return line.youngest()
-        return None
+        lower = reversed(self._queue.lines[newcomer + 1:])
+        return next((place for line in lower if (place := line.youngest()) is not None), None)  # (8)
 
     def _retry_after_s(self, kind: Priority, now: float) -> float:
         """As if it came again as the last of its class."""
@@ -236,28 +243,24 @@ class Admission:
         self._queued[place.ticket.priority] -= 1
         del self._tickets[place.ticket.id]
 
-    def _free_place(self, ticket_id: int) -> None:
-        ticket = self._tickets.get(ticket_id)
-        if ticket is None or ticket.place is not None:
-            raise KeyError(f"ticket {ticket_id} holds no running place")
-        del self._tickets[ticket_id]
-        self._running[ticket.priority] -= 1
-        self._running_on[ticket.target] -= 1
-
     # -- read side -------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> Counts:
-        return tuple(self._running)
+        """By the tickets' own class, as `paused` and `queued`: an aged LOW one still counts as LOW."""
+        return self.slots.running.counts
+
+    @property
+    def paused(self) -> Counts:
+        return self.slots.paused.counts
 
     @property
     def queued(self) -> Counts:
-        """By the tickets' own class: an aged LOW one still counts as LOW."""
         return tuple(self._queued)
 
     @property
     def running_total(self) -> int:
-        return sum(self._running)
+        return len(self.slots.running.by_id)
 
     @property
     def queued_total(self) -> int:
@@ -265,31 +268,33 @@ class Admission:
 
     @property
     def has_room(self) -> bool:
-        """May one more wait, without taking a place from anybody?"""
+        """For one more to wait, without taking a place from anybody."""
         return self.queued_total < self.limits.max_queued
 
     def running_on(self, target: str) -> int:
-        return self._running_on.get(target, 0)
+        return self.slots.running.on.get(target, 0)
+
+    def paused_on(self, target: str) -> int:
+        return self.slots.paused.on.get(target, 0)
 
     def waiting(self, target: str) -> Counts:
         """How many HIGH, MEDIUM, LOW wait for `target`."""
         return self._queue.waiting(target)
 
     def waiting_since(self, target: str) -> tuple[float | None, float | None, float | None]:
-        """When the oldest HIGH, MEDIUM, LOW that waits for `target` arrived; None: none waits."""
+        """Since when the oldest HIGH, MEDIUM, LOW waits for `target`; None: none waits."""
         return self._queue.waiting_since(target)
 
     def position(self, ticket_id: int) -> int:
-        """About how many go before a waiting ticket (`Line.ahead_of`); 0 if it runs. Raises KeyError if not known.
+        """About how many go before one that waits (`Line.ahead_of`); 0 if it does not. Raises KeyError if not known.
 
         Tickets for other targets that take nothing now are not counted: they block nobody.
         """
-        place = self._tickets[ticket_id].place
-        if place is None:
+        if (place := self._tickets[ticket_id].place) is None:
             return 0
 
         def goes_before(target: str) -> bool:
-            return target == place.ticket.target or self._places.get(target, 0) > 0
+            return target == place.ticket.target or self.slots.is_open(target)
 
         above = sum(line.count(goes_before) for line in self._queue.lines[:place.kind])
         return above + self._queue.lines[place.kind].ahead_of(place, goes_before)

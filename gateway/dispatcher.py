@@ -36,6 +36,7 @@ from gateway.intake import Intake
 from gateway.library_orders import LibraryOrders, Store
 from gateway.measures import Measures
 from gateway.orders import Orders
+from gateway.pauses import Pauses
 from gateway.pools import Pools
 from gateway.pulls import Pulls
 from gateway.rate_limit import RateLimit
@@ -93,6 +94,7 @@ class Dispatcher:
         self.library = LibraryOrders(self, store)
         self.pulls = Pulls(self, store.start if store is not None else None)
         self.second_key = SecondKey(self)
+        self.pauses = Pauses(self)
         self.worker_side = WorkerSide(self)
         self.hops = Hops(self)
         self.intake = Intake(self)
@@ -149,25 +151,32 @@ class Dispatcher:
                 self.second_key.see(slug, row)
             places = self.gates.places(slug, row, now)
             if not places:
-                self.shut_gate(slug)
+                self.shut_gate(slug, self.gates.resume_places(slug, row, now))
                 continue
             self.admission.set_places(slug, places)
             if slug not in self.opened_at:
                 self.opened_at[slug] = now
+                self.counters.touched.add(slug)
                 self.desk.on_gate_open(slug, now)
 
-    def shut_gate(self, slug: str) -> None:
-        """Nothing more of this turn goes to that model."""
-        self.admission.set_places(slug, 0)
-        self.opened_at.pop(slug, None)
+    def shut_gate(self, slug: str, resume_places: int = 0) -> None:
+        """Nothing new of this turn goes to that model."""
+        self.admission.set_places(slug, 0, resume_places)
+        if self.opened_at.pop(slug, None) is not None:
+            self.counters.touched.add(slug)
 
     def pump(self, now: float) -> None:
-        """Dispatch as long as admission has somebody to go."""
-        while (ticket := self.admission.next(now)) is not None:
-            request = self.requests[ticket.id]
-            if not self._dispatch(request, now):
-                self.admission.set_places(ticket.target, 0)
-                self.admission.requeue(ticket, now)
+        """Dispatch as long as admission has somebody to go, or somebody was paused for one who has to."""
+        while True:
+            while (ticket := self.admission.next(now)) is not None:
+                request = self.requests[ticket.id]
+                if request.pause is not None:
+                    self.pauses.resume(request, now)
+                elif not self._dispatch(request, now):
+                    self.admission.set_places(ticket.target, 0)
+                    self.admission.requeue(ticket, now)
+            if not self.pauses.make_way(now):
+                return
 
     def _dispatch(self, request: Request, now: float) -> bool:
         worker = self.gates.by_slug[request.ticket.target]
@@ -177,24 +186,29 @@ class Dispatcher:
         sent = self.effects.to_worker(worker.identity, jobs.Job(
             jobs.VERSION, self.epoch, worker.incarnation, request.ticket.id, request.attempt, request.messages,
             request.prompt, request.tokens, request.sampling, request.max_tokens, request.stop, remote_of(request),
-            request.inputs, request.extras))
+            request.inputs, request.extras, request.ticket.priority, request.emitted.tolist()))
         if not sent:
             request.attempt -= 1
             return False
         if not request.dispatched_at:
             self.measures.on_begin(request, now)
-        request.worker, request.accepted, request.dispatched_at = worker.identity, False, now
-        request.load_ms = max(0.0, self.opened_at[request.ticket.target] - request.ticket.arrived) * 1000
+        request.worker, request.accepted, request.sent_at = worker.identity, False, now
+        if request.next_position:
+            self.pauses.continuations += 1
+        else:
+            request.dispatched_at = now
+            request.load_ms = max(0.0, self.opened_at[request.ticket.target] - request.ticket.arrived) * 1000
         self.counters.on_dispatch(request, now)
         return True
 
     def want(self, target: str) -> None:
         """Somebody waits for it; control is told if that is a model that is not there."""
+        self.counters.touched.add(target)
         if target not in self.opened_at and target not in self.admission.relays:
             self.effects.to_control(messages.Want(messages.VERSION, target))
 
     def requeue(self, request: Request, now: float) -> None:
-        request.worker, request.accepted = b"", False
+        request.worker, request.accepted, request.pause, request.cancel_sent = b"", False, None, False
         self.counters.on_not_started(request)
         self.admission.requeue(request.ticket, now)
         self.want(request.ticket.target)
@@ -209,7 +223,7 @@ class Dispatcher:
                 self.orders.on_control_epoch(message.control_epoch)
                 self.desk.states[message.slug] = message
             case messages.Fence():
-                self.second_key.on_fence(message)
+                self.second_key.on_fence(message, now)
             case messages.Told():
                 if not self.library.on_told(message, now):
                     self.orders.on_told(message, now)
@@ -217,11 +231,15 @@ class Dispatcher:
     def on_tick(self, now: float) -> None:
         for ticket in self.admission.expire(now):
             self.counters.expired += 1
+            what = "paused, and not resumed" if ticket.begun else "not started"
             self.end_in_error(self.requests[ticket.id], now, "queue_deadline",
-                              f"not started within {self.config.queue_deadline_s:g} s", 1.0)
+                              f"{what} within {self.config.queue_deadline_s:g} s", 1.0)
         self.hops.reconsider(now)
         for request in self.requests.values():
             if not request.worker and now - max(request.told_at, request.ticket.arrived) >= waiting.PROGRESS_EVERY_S:
+                if request.next_position:
+                    self.pauses.tell(request, now)
+                    continue
                 request.told_at = now
                 ticket = request.ticket
                 self.fanout.say(request.client, waiting.make_progress(
@@ -232,6 +250,7 @@ class Dispatcher:
         self.library.on_tick(now)
         self.pulls.on_tick(now)
         self.worker_side.on_tick(now)
+        self.pauses.on_tick(now)
         self.pump(now)
 
     def stop(self, now: float) -> None:

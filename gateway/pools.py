@@ -7,7 +7,6 @@ Everything that `gateway.admission.Admission` promises holds in each pool. Where
 (`running`, `queued`), it is MLX's. Pure: `now` is monotonic seconds.
 """
 
-from collections.abc import Iterable
 from typing import Literal
 
 from control.config import Config
@@ -21,14 +20,11 @@ class Pools:
         self.mlx = Admission(Limits(config.max_running, config.max_queued, config.reserved_high, *shared))
         self.relays = {slug: Admission(Limits(getattr(config, f"{name}_max_running"), config.max_queued, 0, *shared))
                        for name, slug in config.relays.items()}
+        self._all = (self.mlx, *self.relays.values())
         self._pools: dict[int, Admission] = {}  # of each ticket that waits or runs
 
     def of(self, target: str) -> Admission:
         return self.relays.get(target, self.mlx)
-
-    @property
-    def _all(self) -> Iterable[Admission]:
-        return (self.mlx, *self.relays.values())
 
     # -- tickets ---------------------------------------------------------------------------------------------
 
@@ -45,13 +41,19 @@ class Pools:
         self._pools[ticket.id].requeue(ticket, now)
 
     def next(self, now: float) -> Ticket | None:
-        return next((ticket for pool in self._all if (ticket := pool.next(now)) is not None), None)
+        for pool in self._all:
+            if (ticket := pool.next(now)) is not None:
+                return ticket
+        return None
+
+    def pause(self, ticket_id: int, now: float, *, last: bool = False) -> None:
+        self._pools[ticket_id].pause(ticket_id, now, last=last)
 
     def finish(self, ticket_id: int) -> None:
         self._pools[ticket_id].finish(ticket_id)
         del self._pools[ticket_id]
 
-    def cancel(self, ticket_id: int) -> Literal["queued", "running"] | None:
+    def cancel(self, ticket_id: int) -> Literal["queued", "running", "paused"] | None:
         pool = self._pools.get(ticket_id)
         outcome = pool.cancel(ticket_id) if pool is not None else None
         if outcome == "queued":
@@ -69,8 +71,8 @@ class Pools:
 
     # -- places and classes ----------------------------------------------------------------------------------
 
-    def set_places(self, target: str, places: int) -> None:
-        self.of(target).set_places(target, places)
+    def set_places(self, target: str, places: int, resume_places: int | None = None) -> None:
+        self.of(target).set_places(target, places, resume_places)
 
     def set_closed(self, bits: int) -> None:
         """Memory is short here: that closes nothing of a relay."""
@@ -94,6 +96,10 @@ class Pools:
         return self.mlx.running
 
     @property
+    def paused(self) -> Counts:
+        return self.mlx.paused
+
+    @property
     def queued(self) -> Counts:
         return self.mlx.queued
 
@@ -113,6 +119,11 @@ class Pools:
 
     def running_on(self, target: str) -> int:
         return self.of(target).running_on(target)
+
+    def unfinished_on(self, target: str) -> int:
+        """Running and paused."""
+        pool = self.of(target)
+        return pool.running_on(target) + pool.paused_on(target)
 
     def waiting(self, target: str) -> Counts:
         return self.of(target).waiting(target)

@@ -1,10 +1,11 @@
-"""Who waits, in which order: a line for each class, in it a lane for each target and own class.
+"""Who waits, in which order: a line for each class, in it lanes of those who are alike to whoever asks who may go.
 
 Theory
 ------
 A ticket that waits has a *place* in the line of the class it is ordered in. In a line the smallest tag goes first, ties
 by arrival; `gateway.fairness` gives the tags. A ticket that comes back unserved goes in front of all others of its
-line, by arrival among its like, and pays no tag: it paid when it was taken.
+line, by arrival among its like, and pays no tag: it paid when it was taken. So does one that was paused and waits to
+*resume*; it is in the line and nowhere else: it does not count as waiting, does not expire, and is nobody's victim.
 
 A LOW ticket that waited until its `ages_at` moves to the line of MEDIUM, for good; everywhere else it stays LOW.
 
@@ -33,21 +34,29 @@ if TYPE_CHECKING:
 
 SWEEP_SLACK = 64
 CAME_BACK = -inf  # the tag of a ticket that came back
+NEW, RESUMES, RESUMES_LAST = range(3)  # the last: it was paused as often as may be
+Lane = tuple[str, Priority, bool, int]  # what decides whether it may go: target, own class, called back, one of these
 
 
 class Place:
     """A ticket's place in a line; dead as soon as the ticket left it."""
 
-    __slots__ = ("alive", "behind", "kind", "left", "stamp", "tag", "ticket")
+    __slots__ = ("alive", "behind", "kind", "lane", "left", "stamp", "tag", "ticket")
 
-    def __init__(self, ticket: Ticket, kind: Priority, tag: float, stamp: int, behind: int, left: int) -> None:
+    def __init__(self, ticket: Ticket, kind: Priority, tag: float, stamp: int, behind: int, left: int,
+                 lane: Lane | None = None) -> None:
         self.ticket = ticket
         self.kind = kind  # the class it is ordered in
+        self.lane = lane
         self.tag = tag
         self.stamp = stamp  # no two places have the same
         self.behind = behind  # how many waited in the line when it came
         self.left = left  # how many had ever left the line then
         self.alive = True
+
+    @property
+    def resumes(self) -> bool:
+        return self.lane[-1] != NEW
 
     def goes_before(self, other: Place) -> bool:
         """In the same line: the smaller tag, ties by arrival."""
@@ -85,53 +94,54 @@ class LazyHeap:
             heapify(self._items)
 
 
-def lane_of(ticket: Ticket) -> tuple[str, Priority, bool]:
-    """What decides whether a ticket may go: where to, of which class, and whether it was called back."""
-    return ticket.target, ticket.priority, ticket.called_back
-
-
 class Line:
     """The waiting tickets that are ordered in one class."""
 
-    __slots__ = ("_lanes", "_left", "_youngest", "fair", "kind")
+    __slots__ = ("_lanes", "_left", "_youngest", "fair", "inside", "kind", "waiting")
 
     def __init__(self, kind: Priority, step: float) -> None:
         self.kind = kind
         self.fair = FairOrder(step)
-        self._lanes: dict[tuple[str, Priority, bool], LazyHeap] = {}  # by `lane_of`; only with somebody in it
-        self._youngest = LazyHeap()
+        self._lanes: dict[Lane, LazyHeap] = {}  # only with somebody in it
+        self._youngest = LazyHeap()  # of those whose place another may take
         self._left = 0
+        self.inside = self.waiting = 0  # all; without those who resume
 
-    @property
-    def waiting(self) -> int:
-        return self._youngest.live
-
-    def enter(self, ticket: Ticket, stamp: int, *, came_back: bool = False) -> Place:
-        """`stamp` is new for each place. One that came back goes in front, by arrival among its like."""
-        tag = CAME_BACK if came_back else self.fair.enter(ticket.caller)
-        place = Place(ticket, self.kind, tag, stamp, 0 if came_back else self.waiting, self._left)
-        lane = self._lanes.get(lane_of(ticket))
+    def enter(self, ticket: Ticket, stamp: int, *, came_back: bool = False, resumes: bool = False) -> Place:
+        """`stamp` is new for each place. One that came back or resumes goes in front, by arrival among its like."""
+        in_front = came_back or resumes
+        tag = CAME_BACK if in_front else self.fair.enter(ticket.caller)
+        standing = RESUMES_LAST if resumes and ticket.spent else RESUMES if resumes else NEW
+        key = (ticket.target, ticket.priority, ticket.called_back, standing)
+        place = Place(ticket, self.kind, tag, stamp, 0 if in_front else self.inside, self._left, key)
+        lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[lane_of(ticket)] = LazyHeap()
+            lane = self._lanes[key] = LazyHeap()
         lane.push(place, tag, ticket.seq)
-        self._youngest.push(place, -ticket.seq)
+        self.inside += 1
+        self.waiting += not resumes
+        if not (resumes or ticket.begun):
+            self._youngest.push(place, -ticket.seq)
         return place
 
     def leave(self, place: Place, *, taken: bool = False) -> None:
         """The ticket left the line; `taken`: to run."""
         ticket = place.ticket
         place.alive = False
-        lane = self._lanes[lane_of(ticket)]
+        lane = self._lanes[place.lane]
         lane.on_death()
         if not lane.live:
-            del self._lanes[lane_of(ticket)]
-        self._youngest.on_death()
+            del self._lanes[place.lane]
+        if not (place.resumes or ticket.begun):
+            self._youngest.on_death()
+        self.inside -= 1
+        self.waiting -= not place.resumes
         self._left += 1
         if place.tag != CAME_BACK:
             (self.fair.take if taken else self.fair.leave)(ticket.caller, place.tag)
 
-    def first(self, is_eligible: Callable[[str, Priority, bool], bool]) -> Place | None:
-        """The place that goes next among the lanes (target, own class, called back) that are eligible."""
+    def first(self, is_eligible: Callable[[str, Priority, bool, int], bool]) -> Place | None:
+        """The place that goes next among the lanes that are eligible, which is asked with what a `Lane` is made of."""
         best = None
         for key, lane in self._lanes.items():
             if is_eligible(*key):
@@ -141,7 +151,7 @@ class Line:
         return best
 
     def youngest(self) -> Place | None:
-        """The last to arrive."""
+        """The last to arrive of those whose place another may take."""
         return self._youngest.first()
 
     def count(self, is_counted: Callable[[str], bool]) -> int:
@@ -172,33 +182,36 @@ class Queue:
         self._aging, self._deadlines = LazyHeap(), LazyHeap()
         self._stamps = 0
 
-    def enter(self, ticket: Ticket, kind: Priority, *, came_back: bool = False) -> None:
+    def enter(self, ticket: Ticket, kind: Priority, *, came_back: bool = False, resumes: bool = False) -> None:
         """The ticket begins to wait, ordered in class `kind`."""
         if kind is not ticket.priority:
             ticket.ages_at = -inf  # for good
         self._stamps += 1
-        place = ticket.place = self.lines[kind].enter(ticket, self._stamps, came_back=came_back)
+        place = ticket.place = self.lines[kind].enter(ticket, self._stamps, came_back=came_back, resumes=resumes)
+        self._watch(place)
+        if resumes:
+            return
         by_class = self._by_target.get(ticket.target)
         if by_class is None:
             by_class = self._by_target[ticket.target] = tuple(LazyHeap() for _ in Priority)
-        by_class[ticket.priority].push(place, ticket.arrived)
-        self._watch(place)
+        by_class[ticket.priority].push(place, ticket.waits_since)
 
     def leave(self, place: Place, *, taken: bool = False) -> None:
         """The ticket waits no longer; `taken`: it runs."""
         ticket = place.ticket
         self.lines[place.kind].leave(place, taken=taken)
-        self._deadlines.on_death()
+        ticket.place = None
         if place.kind is Priority.LOW:
             self._aging.on_death()
-        self._by_target[ticket.target][ticket.priority].on_death()
-        ticket.place = None
+        if not place.resumes:
+            self._deadlines.on_death()
+            self._by_target[ticket.target][ticket.priority].on_death()
 
     def age(self, now: float) -> None:
         """Move the LOW tickets that waited long enough to the line of MEDIUM."""
         while (place := self._aging.first()) is not None and place.ticket.ages_at <= now:
             self.leave(place)
-            self.enter(place.ticket, Priority.MEDIUM, came_back=place.tag == CAME_BACK)
+            self.enter(place.ticket, Priority.MEDIUM, came_back=place.tag == CAME_BACK, resumes=place.resumes)
 
     def late(self, now: float) -> Place | None:
         """The place with the earliest deadline, if that has come."""
@@ -218,7 +231,8 @@ class Queue:
             self._watch(place)
 
     def _watch(self, place: Place) -> None:
-        self._deadlines.push(place, place.ticket.deadline)
+        if not place.resumes:
+            self._deadlines.push(place, place.ticket.deadline)
         if place.kind is Priority.LOW:
             self._aging.push(place, place.ticket.ages_at)
 
@@ -228,7 +242,7 @@ class Queue:
         return tuple(heap.live for heap in heaps) if heaps else (0, 0, 0)
 
     def waiting_since(self, target: str) -> tuple[float | None, float | None, float | None]:
-        """When the oldest HIGH, MEDIUM, LOW that waits for `target` arrived; None: none waits."""
+        """Since when the oldest HIGH, MEDIUM, LOW waits for `target`; None: none waits."""
         heaps = self._by_target.get(target)
         firsts = [heap.first() for heap in heaps] if heaps else [None] * len(Priority)
-        return tuple(place.ticket.arrived if place is not None else None for place in firsts)
+        return tuple(place.ticket.waits_since if place is not None else None for place in firsts)

@@ -6,10 +6,15 @@ from the model's configuration, else the built-in default). Only what needs the 
 the worker, and where it goes to `gateway.hops`.
 """
 
+from __future__ import annotations
+
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from control.config import Config, ModelConfig
 from control.routing import HOP_MAX, Kind, Step, Work, chain_of, is_simple
@@ -21,12 +26,17 @@ from gateway.tickets import Ticket
 from workers.job_parts import AUTO, NAMED, NO_EXTRAS, NONE, REQUIRED, Extras, Tool
 from workers.protocol import ChatMessage, Remote, Sampling
 
+if TYPE_CHECKING:
+    from gateway.pauses import Pause
+
 KINDS_OF_PROMPT = ("messages", "prompt", "tokens", "inputs")
 EXTRAS_OF_SUBMIT = ("tools", "tool_choice", "parallel_tools", "schema", "think", "logprobs", "logit_bias", "template",
                     "suffix", "truncate", "shift")
 JSON_MAX_DEPTH, JSON_MAX_PARTS = 128, 100_000  # of a schema, and of those of all tools
 JSON_TYPES = (str, int, float, type(None))
-SAMPLING_FIELDS = tuple(name for name in Sampling.__struct_fields__ if name != "seed")
+sampling_values = attrgetter(*(name for name in Sampling.__struct_fields__ if name != "seed"))  # all but the last
+extras_values = attrgetter(*EXTRAS_OF_SUBMIT)
+NOTHING_MORE = extras_values(NO_EXTRAS)
 
 
 @dataclass(slots=True, eq=False)
@@ -54,11 +64,15 @@ class Request:
     max_steps: int = 0
     keep_alive_s: float | None = None
     attempt: int = 0
-    attempts_before: int = 0  # of the attempts, those at backends that failed it
+    attempts_before: int = 0  # of the attempts, those at backends that failed it and those that a dropped pause ended
     worker: bytes = b""  # identity of the worker that holds it now; b"" while it waits
     accepted: bool = False
-    dispatched_at: float = 0.0
+    dispatched_at: float = 0.0  # the answer began, or might have, in the last attempt that was not a continuation
+    sent_at: float = 0.0  # its newest job
     next_position: int = 0
+    emitted: array = field(default_factory=partial(array, "q"))  # ids of its answer so far
+    pause: Pause | None = None
+    pauses: int = 0  # so far
     cancelling: bool = False
     cancel_sent: bool = False
     given_up: bool = False  # its client is gone or does not read
@@ -93,8 +107,6 @@ def make_request(
         raise refusal
     check_prompt(submit, config)
     options = submit.options
-    given = {name: getattr(options, name) for name in SAMPLING_FIELDS if getattr(options, name) is not None}
-    defaults = {name: getattr(model, name) for name in SAMPLING_FIELDS}
     seed = options.seed if options.seed is not None else draw_seed()
     patience_s = min(submit.deadline_s or config.queue_deadline_s, config.queue_deadline_s)
     ticket = Ticket(number, caller.clamp(PRIORITY_BY_NAME[submit.priority]), model.slug, caller.id, now,
@@ -109,7 +121,8 @@ def make_request(
         messages=chat_messages(submit.messages),
         prompt=submit.prompt,
         tokens=submit.tokens,
-        sampling=Sampling(**{**defaults, **given}, seed=seed % 2**63),
+        sampling=Sampling(*[given if given is not None else default for given, default in
+                            zip(sampling_values(options), sampling_values(model), strict=True)], seed=seed % 2**63),
         max_tokens=options.max_tokens or model.max_tokens,
         stop=list(options.stop or ()),
         inputs=submit.inputs,
@@ -163,6 +176,9 @@ def chat_messages(messages: list[protocol.Message] | None) -> list[ChatMessage] 
 
 def extras_of(submit: protocol.Submit) -> Extras | None:
     """None if nothing is asked beyond words: then the job carries nothing. Raises: Refusal `invalid_request`."""
+    asked, num_ctx, num_keep = extras_values(submit), submit.options.num_ctx or 0, submit.options.num_keep or 0
+    if asked == NOTHING_MORE and not (num_ctx or num_keep):
+        return None  # nearly always
     choice = submit.tool_choice
     names = [tool.name for tool in submit.tools]
     if choice not in (AUTO, NONE, REQUIRED) and not (choice[:1] == NAMED and choice[1:] in names):
@@ -174,9 +190,7 @@ def extras_of(submit: protocol.Submit) -> Extras | None:
         raise Refusal("invalid_request", "suffix: goes with prompt alone, for what is between the two is asked")
     check_json("schema", submit.schema)
     check_tools(submit.tools)
-    extras = Extras(**{name: getattr(submit, name) for name in EXTRAS_OF_SUBMIT},
-                    num_ctx=submit.options.num_ctx or 0, num_keep=submit.options.num_keep or 0)
-    return extras if extras != NO_EXTRAS else None
+    return Extras(**dict(zip(EXTRAS_OF_SUBMIT, asked, strict=True)), num_ctx=num_ctx, num_keep=num_keep)
 
 
 def check_tools(tools: list[Tool]) -> None:
@@ -211,9 +225,12 @@ def check_json(field: str, value: Any) -> None:
 
 
 def prompt_chars(submit: protocol.Submit) -> int:
-    said = sum(len(m.content) + len(m.thinking) + sum(len(call.arguments) for call in m.tool_calls)
-               for m in submit.messages or ())
-    return len(submit.prompt or "") + len(submit.suffix or "") + said
+    chars = len(submit.prompt or "") + len(submit.suffix or "")
+    for message in submit.messages or ():
+        chars += len(message.content) + len(message.thinking)
+        for call in message.tool_calls:
+            chars += len(call.arguments)
+    return chars
 
 
 def find_model(config: Config, name: str, caller: Caller | None = None) -> ModelConfig:

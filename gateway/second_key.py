@@ -12,8 +12,10 @@ by what is true then.
 2. A fence that stands shuts the gate at once, so that no later dispatch of the same turn slips through. From the next
    turn on `gateway.gate` sees the word in the row; if it was cleared meanwhile the gate opens again by itself.
 3. Jobs that were sent and have not ended protect the model: GateBusy with their number. Whichever incarnation they were
-   sent to, since one that is lost is unfinished until its loss was noticed here.
-4. Else Fenced.
+   sent to, since one that is lost is unfinished until its loss was noticed here. Paused ones count.
+4. Where nothing else is left, what is paused is dropped (`gateway.pauses`), so that it holds nobody up: its worker is
+   told, and once that has confirmed, there is nothing unfinished. The answer goes on from its tokens when it can.
+5. Else Fenced.
 
 Jobs that wait for the model stay in the queue and count as wanting it. When its last unfinished job ends while a fence
 stands or memory is short, control is woken by Idle.
@@ -51,14 +53,15 @@ class SecondKey:
         """A row was read; a fence may stand on it."""
         if row.fence_id != row.fence_cleared:
             self.fences_seen[slug] = max(row.fence_id, self.fences_seen.get(slug, 0))
+            self.d.counters.touched.add(slug)
 
-    def on_fence(self, fence: messages.Fence) -> None:
-        unfinished = self._unfinished(fence)
+    def on_fence(self, fence: messages.Fence, now: float) -> None:
+        unfinished = self._unfinished(fence, now)
         about = (messages.VERSION, self.d.epoch, fence.slug, fence.incarnation, fence.fence)
         self.d.effects.to_control(
-            messages.Fenced(*about) if unfinished is None else messages.GateBusy(*about, unfinished))  # 4
+            messages.Fenced(*about) if unfinished is None else messages.GateBusy(*about, unfinished))  # 5
 
-    def _unfinished(self, fence: messages.Fence) -> int | None:
+    def _unfinished(self, fence: messages.Fence, now: float) -> int | None:
         """None: nothing, and the gate is shut."""
         words = self.d.effects.read_control()
         self.hear(max(fence.control_epoch, words.epoch if words is not None else 0))
@@ -70,11 +73,15 @@ class SecondKey:
         if self.is_off:
             return None
         self.d.shut_gate(fence.slug)  # 2
-        return self.d.admission.running_on(fence.slug) or None  # 3
+        self.d.pauses.drop_wanted(fence.slug, now)  # 4
+        unfinished = self.d.admission.unfinished_on(fence.slug)
+        held = sum(bool(request.worker) and request.ticket.target == fence.slug for request in self.d.requests.values())
+        assert held == unfinished, f"{held} jobs of {fence.slug} are held and {unfinished} counted"
+        return unfinished or None  # 3
 
     def on_job_left(self, slug: str) -> None:
         """A job that was sent has ended or came back."""
-        if self.d.admission.running_on(slug):
+        if self.d.admission.unfinished_on(slug):
             return
         row, words = self.d.effects.read_row(slug), self.d.effects.read_control()
         if (row is not None and row.fence_id != row.fence_cleared) or (words is not None and words.pressure_level):

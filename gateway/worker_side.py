@@ -5,7 +5,7 @@ Guarantees
 2. Tokens reach the caller in order and without gap: an item whose position is not the next one ends the request in an
    error, never in a wrong answer.
 3. A request whose worker died before its first token is dispatched again, at most ATTEMPTS_MAX times at one backend;
-   after a token it ends with `worker_crashed`.
+   after a token it ends with `worker_crashed`. One whose pause was dropped (`gateway.pauses`) goes on in either case.
 4. A worker that owes an ACCEPT for longer than ACCEPT_WITHIN_S gets no further job until it answers; after
    ACCEPT_GIVE_UP_S the attempt is made void and the job goes back to the queue.
 5. What was sent to a relay is never sent to it again, for an agent's work may have had effects: it goes on to the next
@@ -69,6 +69,9 @@ class WorkerSide:
                 self._on_jobs_in_hand(worker, set(message.jobs), now)
             case jobs.Counted():
                 self.d.counting.on_counted(worker, message, now)
+            case jobs.Paused() | jobs.Short():
+                if (request := self._find(worker, message.job, message.attempt)) is not None:
+                    self.d.pauses.on_word(request, message, now)
             case _:
                 self._on_verdict(worker, message, now)
 
@@ -111,11 +114,16 @@ class WorkerSide:
             expected = f"token {request.next_position} expected, {item.position} came"
             self.d.end_in_error(request, now, "internal", f"the worker broke the order of its answer: {expected}")
             return
-        request.accepted = True
+        if not request.accepted:  # a worker that answers at once says no Accept besides
+            self._on_accepted(request)
         said = bool(item.text or item.more)
         vectors = item.more.vectors if item.more is not None else []
         if not request.next_position and (item.ids or said):
             self.d.measures.on_first(request, now)
+            self.d.pauses.on_first(request)
+        if request.pause is not None:
+            self.d.pauses.on_item(request)
+        request.emitted.extend(item.ids)
         request.next_position += len(item.ids) or len(vectors) or (request.is_relayed and said)
         if vectors:
             self.d.fanout.say(request.client, protocol.Vectors(request.id, vectors))
@@ -134,6 +142,8 @@ class WorkerSide:
                 self.d.effects.note("end_lost", model=worker.slug, request_id=request.trace)
                 if request.is_relayed and not request.cancelling:
                     self._fail(request, "upstream_failed", "the end of this answer was lost with a connection", now)
+                elif self.d.pauses.is_dropped(request):
+                    self.d.pauses.on_dropped(request, now)
                 elif request.next_position == 0 or request.cancelling:
                     self._not_started(request, now)
                 else:
@@ -145,16 +155,22 @@ class WorkerSide:
         if request is None:
             return
         if isinstance(message, jobs.Accept):
-            request.accepted = True
-            self.d.fanout.say(request.client, waiting.make_started(request))
+            self._on_accepted(request)
         elif request.cancelling:
             self.d.end_cancelled(request, now)
+        elif message.code == "cancelled" and self.d.pauses.is_dropped(request):
+            self.d.pauses.on_dropped(request, now)
         elif isinstance(message, jobs.Refuse) and message.code == "not_ready":
             request.attempt -= 1
             self.d.shut_gate(worker.slug)  # until the next look: else this very turn would send it there again
             self._not_started(request, now)
         else:
             self._fail(request, message.code if message.code in protocol.ERRORS else "internal", message.message, now)
+
+    def _on_accepted(self, request: Request) -> None:
+        request.accepted = True
+        if not request.next_position:  # a continuation is no news to its caller
+            self.d.fanout.hold(request.client, waiting.make_started(request))
 
     def _fail(self, request: Request, code: str, message: str, now: float) -> None:
         """Its backend failed it: another of its chain goes on, or it ends."""
@@ -181,6 +197,8 @@ class WorkerSide:
         for request in held:
             if request.cancelling:
                 self.d.end_cancelled(request, now)
+            elif self.d.pauses.is_dropped(request):
+                self.d.pauses.on_dropped(request, now)
             elif request.is_relayed:  # (5)
                 self._fail(request, "upstream_failed", f"the relay to {request.step.backend} died", now)
             elif request.next_position == 0 and request.attempt - request.attempts_before < ATTEMPTS_MAX:
@@ -194,7 +212,7 @@ class WorkerSide:
     def on_tick(self, now: float) -> None:
         """Find the workers that owe an ACCEPT (4). Worked out anew each time, so nobody stays suspect by mistake."""
         owing = [r for r in self.d.requests.values()
-                 if r.worker and not r.accepted and now - r.dispatched_at > jobs.ACCEPT_WITHIN_S]
+                 if r.worker and not r.accepted and now - r.sent_at > jobs.ACCEPT_WITHIN_S]
         suspects = {request.worker for request in owing}
         for worker in self.d.gates.by_slug.values():
             worker.suspect = worker.identity in suspects
@@ -205,7 +223,7 @@ class WorkerSide:
                 self.send_cancel(request)
         for request in owing:
             worker = self.d.gates.by_identity.get(request.worker)
-            if worker is not None and now - request.dispatched_at > ACCEPT_GIVE_UP_S:
+            if worker is not None and now - request.sent_at > ACCEPT_GIVE_UP_S:
                 self._void_attempt(worker, request)
                 if request.is_relayed and not request.cancelling:  # (5)
                     self._fail(request, "upstream_timeout", "its relay did not take the request", now)

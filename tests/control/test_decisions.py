@@ -14,7 +14,8 @@ WITHOUT_SENTENCE = {  # what merely happens, or is told to an operator alone
     "control_down", "draining", "end_lost", "engine_died", "feed_failed", "gateway_down", "gateway_hello",
     "hello_refused",
     "http_down", "http_error", "http_up", "keys_read", "library_not_written", "load_failed", "malformed_frame",
-    "option_ignored", "profile_not_written", "programs_not_written", "psutil", "pressure_source", "quitting",
+    "option_ignored", "prefix_cache_not_on_disk", "prefix_cache_not_written", "prefix_cache_removed",
+    "profile_not_written", "programs_not_written", "psutil", "pressure_source", "quitting",
     "request_ended", "request_failed", "request_refused", "swap", "table_lost", "table_reopened", "term_again",
     "tracing_off", "void_load", "void_quit",
     "waiting_for_table", "welcome", "welcomed", "worker_of_another_version", "worker_word_refused", "client_cut"}

@@ -33,6 +33,8 @@ def ago(seconds: float) -> int:
     ({"heartbeat_ns": ago(61)}, "silent"),
     ({"active": 2, "progress_ns": ago(59)}, ""),
     ({"active": 2, "progress_ns": ago(61)}, "no step"),
+    ({"active": 2, "paused": 1, "progress_ns": ago(61)}, "1 jobs and no step"),
+    ({"active": 2, "paused": 2, "progress_ns": ago(61)}, ""),
     ({"active": 0, "progress_ns": ago(9999)}, ""),
     ({"incarnation": 2, "heartbeat_ns": 0}, ""),  # words of another incarnation prove nothing
 ])

@@ -5,7 +5,7 @@ import pytest
 from control.states import Phase
 from control.table import FOREVER, GatewayWords, RowGateway, Table
 from gateway import protocol
-from gateway.counters import Publisher, keep_alive_word
+from gateway.counters import SWEEP_EVERY_S, Publisher, keep_alive_word
 from tests.support.gateway_world import BOOT, EPOCH, World, make_model
 from workers import protocol as jobs
 
@@ -24,12 +24,13 @@ def published(world, table) -> tuple[GatewayWords, RowGateway]:
 
 
 def sum_of_ends(g: GatewayWords) -> int:
-    waiting = g.queued_high + g.queued_medium + g.queued_low + g.running_high + g.running_medium + g.running_low
-    return g.finished + g.failed + g.cancelled + g.displaced + g.expired + waiting
+    states = ("queued", "running", "paused")
+    inside = [getattr(g, f"{state}_{name}") for state in states for name in protocol.PRIORITIES]
+    return g.finished + g.failed + g.cancelled + g.displaced + g.expired + sum(inside)
 
 
 def test_every_kind_of_end_is_counted_once(table):
-    world = World(max_running=1, max_queued=3)
+    world = World(max_running=1, max_queued=3, preemption=False)
     world.worker_up()
     for n, priority in enumerate(("medium", "low", "low", "low")):
         world.submit(f"r{n}", priority=priority, deadline_s=10 if n == 1 else 300)
@@ -108,6 +109,21 @@ def test_nothing_is_written_for_a_row_that_did_not_change(table):
     publisher.publish(world.now + 1)
     assert table.path.read_bytes()[-10_000:] == before[0]
     assert table.read(GatewayWords).heartbeat_ns == before[1] + 1_000_000_000
+
+
+def test_what_happens_to_a_model_is_published_in_that_turn_and_whatever_was_missed_at_the_next_sweep(table):
+    world = World()
+    world.worker_up()
+    publisher = Publisher(table, world.d, 4242)
+    publisher.publish(world.now)
+    world.submit("r1")
+    publisher.publish(world.now)  # no time has passed: no sweep
+    assert table.read(RowGateway, 3).unfinished == 1
+    world.d.counters.rows["a"].dispatched += 5  # nobody says so
+    publisher.publish(world.now)
+    assert table.read(RowGateway, 3).dispatched == 1
+    publisher.publish(world.now + SWEEP_EVERY_S)
+    assert table.read(RowGateway, 3).dispatched == 6
 
 
 def test_what_a_model_is_used_for_and_since_when(table):

@@ -63,8 +63,10 @@ def test_an_id_in_use_is_refused_and_the_first_request_goes_on():
     assert len(world.d.requests) == 2
 
 
-def test_sixty_at_once_then_a_high():
-    world = World()
+@pytest.mark.parametrize("preemption", [True, False])
+def test_sixty_at_once_then_a_high(preemption):
+    """It begins at once where somebody may be paused for it; else it takes the first slot, and a place of the queue."""
+    world = World(preemption=preemption)
     world.worker_up()
     for n in range(60):
         world.submit(f"m{n}")
@@ -73,15 +75,18 @@ def test_sixty_at_once_then_a_high():
     assert all((e := world.end_of(r)).status == 503 and e.code == "queue_full" and 1 <= e.retry_after_s <= 120
                for r in refused)
     world.submit("h", priority="high")
-    displaced = world.end_of("m54")
-    assert displaced.code == "displaced" and 1 <= displaced.retry_after_s <= 120
-    running = world.jobs_sent()
-    assert len(running) == 5
-    world.answer(b"w1", running[0])
+    if preemption:
+        assert not world.ended("m54")
+    else:
+        displaced = world.end_of("m54")
+        assert displaced.code == "displaced" and 1 <= displaced.retry_after_s <= 120
+        assert len(world.jobs_sent()) == 5
+        world.answer(b"w1", world.jobs_sent()[0])
     assert world.d.requests[world.jobs_sent()[-1].job].id == "h"
-    c = world.d.counters
-    assert sum(c.admitted) == 56 and (c.rejected, c.displaced, c.finished) == (5, 1, 1)
-    assert world.d.admission.running_total + world.d.admission.queued_total == 56 - 1 - 1
+    c, admission = world.d.counters, world.d.admission
+    assert sum(c.admitted) == 56 and (c.rejected, c.displaced, c.finished) == (5, not preemption, not preemption)
+    assert (admission.running_total, sum(admission.paused), admission.queued_total) == (
+        (5, 1, 50) if preemption else (5, 0, 49))
 
 
 def test_three_chats_and_five_tasks_then_a_fourth_chat_goes_first():
@@ -93,7 +98,7 @@ def test_three_chats_and_five_tasks_then_a_fourth_chat_goes_first():
         world.submit(f"task{n}")
     assert len(world.jobs_sent()) == 5
     world.submit("chat3", priority="high")
-    world.answer(b"w1", world.jobs_sent()[0])
+    assert [world.asked[pause.job] for _, pause in world.worker_frames if isinstance(pause, jobs.Pause)] == ["task1"]
     assert world.d.requests[world.jobs_sent()[-1].job].id == "chat3"
 
 

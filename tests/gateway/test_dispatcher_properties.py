@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from control import messages
-from control.states import Phase
+from control.states import Phase, Priority
 from gateway import protocol
 from gateway.fanout import Sent
+from gateway.preemption import PAUSES_MAX, choose_paused
 from tests.support.gateway_world import World
 from workers import protocol as jobs
 
@@ -67,7 +68,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.world.turn()
 
     @rule(slug=st.sampled_from(SLUGS), pick=st.integers(0, 50), what=st.sampled_from(
-        ["accept", "token", "end", "not_ready", "too_long", "cancelled", "gap"]))
+        ["accept", "token", "token", "end", "not_ready", "too_long", "cancelled", "gap", "paused", "short"]))
     def worker_speaks(self, slug, pick, what):
         """About a job it was sent at some time, current or not."""
         if slug not in self.alive:
@@ -87,6 +88,8 @@ class AnyOrder(RuleBasedStateMachine):
             "not_ready": (jobs.Refuse, job.job, job.attempt, "not_ready", ""),
             "too_long": (jobs.Fail, job.job, job.attempt, "context_length_exceeded", "600 > 512"),
             "cancelled": (jobs.Fail, job.job, job.attempt, "cancelled", ""),
+            "paused": (jobs.Paused, job.job, job.attempt, bool(pick % 2)),
+            "short": (jobs.Short, job.job, job.attempt),
         }[what]
         self.world.worker_says(identity, *frame, incarnation=incarnation)
 
@@ -110,7 +113,7 @@ class AnyOrder(RuleBasedStateMachine):
         row = self.world.rows[slug]
         stands = row.fence_id != row.fence_cleared
         identity, incarnation = self.alive[slug]
-        d, held = self.world.d, self.world.d.admission.running_on(slug)
+        d, held = self.world.d, self.world.d.admission.unfinished_on(slug)
         d.on_control(messages.Fence(messages.VERSION, 1, slug, incarnation, row.fence_id), self.world.now)
         answer = next(m for m in reversed(self.world.control_frames) if isinstance(
             m, messages.Fenced | messages.GateBusy))
@@ -129,19 +132,83 @@ class AnyOrder(RuleBasedStateMachine):
         self.world.control_words["overload"] = bits
         self.world.turn()
 
-    @rule(seconds=st.sampled_from([0.05, 1.1, 4.0, 31.0]))
-    def time_passes(self, seconds):
+    @rule(seconds=st.sampled_from([0.05, 1.1, 4.0, 31.0]), forgets=st.booleans(),
+          phase=st.sampled_from([Phase.READY, Phase.READY, Phase.DRAINING]))
+    def time_passes(self, seconds, forgets, phase):
         for slug, (identity, incarnation) in self.alive.items():
-            self.world.worker_says(identity, jobs.Beat, slug, Phase.READY, [], 1, incarnation=incarnation)
+            held = [] if forgets else [r.ticket.id for r in self.world.d.requests.values() if r.worker == identity]
+            self.world.worker_says(identity, jobs.Beat, slug, phase, held, 1, incarnation=incarnation)
         self.world.pass_time(seconds)
+
+    @rule(slug=st.sampled_from(SLUGS), lower=st.lists(st.sampled_from(["medium", "low"]), min_size=1, max_size=3),
+          tokens=st.booleans())
+    def high_meets_lower_ones(self, slug, lower, tokens):
+        """At a model that answers them; what they have said so far is more than nothing."""
+        if slug not in self.alive:
+            self.worker_comes(slug)
+        self.put_fence(slug, clears=True)
+        self.world.turn()
+        for priority in lower:
+            self.submit(b"c4", slug, priority)
+            if tokens:
+                self.worker_speaks(slug, len(self.world.jobs_sent(self.alive[slug][0])) - 1, "token")
+        self.submit(b"c4", slug, "high")
+
+    @rule(slug=st.sampled_from(SLUGS), pick=st.integers(0, 9), wanted=st.booleans())
+    def a_pause_is_dropped(self, slug, pick, wanted):
+        """In time, or because control wants the memory; the worker confirms."""
+        paused = list(self.world.d.admission.mlx.slots.paused.by_id)
+        if not paused:
+            return
+        request = self.world.d.requests[paused[pick % len(paused)]]
+        if wanted:
+            self.control_evicts(request.ticket.target, fences=True)
+        else:
+            self.time_passes(31.0, forgets=False, phase=Phase.READY)
+        if request.worker and request.pause is not None and request.pause.stage == "dropping":
+            identity, incarnation = self.alive[request.ticket.target]
+            self.world.worker_says(identity, jobs.Fail, request.ticket.id, request.attempt, "cancelled", "",
+                                   incarnation=incarnation)
+            assert not request.worker or request.attempt > 1
 
     @invariant()
     def limits_hold(self):
         admission = self.world.d.admission
         assert admission.running_total <= MAX_RUNNING
-        assert admission.queued_total <= MAX_QUEUED + MAX_RUNNING  # what came back is never refused
+        requests = self.world.d.requests.values()
+        back = sum(request.pauses > 0 and not request.worker for request in requests)
+        assert admission.queued_total <= MAX_QUEUED + MAX_RUNNING + back  # what came back is never refused
         assert all(admission.running_on(slug) <= BATCH for slug in SLUGS)
-        assert len(self.world.d.requests) == admission.running_total + admission.queued_total
+        assert len(requests) == admission.running_total + sum(admission.paused) + admission.queued_total
+
+    @invariant()
+    def high_never_waits_for_what_could_be_paused(self):
+        """Nobody of HIGH waits for an open model while somebody may be paused so that it goes."""
+        d = self.world.d
+        slots, runs = d.admission.mlx.slots, d.pauses._runs(self.world.now)
+        for request in d.requests.values():
+            slug = request.ticket.target
+            if not request.worker and request.ticket.priority is Priority.HIGH and slots.is_open(slug):
+                missing = slots.places_missing(slug), slots.slots_missing(called_back=request.ticket.called_back)
+                assert any(missing) and not choose_paused(slug, runs, *missing)
+
+    @invariant()
+    def pauses_and_admission_agree(self):
+        d = self.world.d
+        paused = {r.ticket.id for r in d.requests.values() if r.pause is not None and r.pause.stage != "resuming"}
+        assert paused == d.admission.mlx.slots.paused.by_id.keys()
+        assert all(r.worker and r.pauses <= PAUSES_MAX for r in d.requests.values() if r.pause is not None)
+
+    @invariant()
+    def an_answer_that_goes_on_elsewhere_is_told_what_was_said(self):
+        """Each job of a request says what its caller had when it was sent, and the caller gets no token twice."""
+        for request_id in self.asked_by:
+            said = [e for e in self.world.events(request_id) if isinstance(e, protocol.Tokens)]
+            assert [e.position for e in said] == list(range(len(said)))
+        for job in self.world.jobs_sent():
+            request = self.world.d.requests.get(job.job)
+            if request is not None and request.worker and request.attempt == job.attempt:
+                assert job.emitted == request.emitted.tolist()[:len(job.emitted)]
 
     @invariant()
     def no_eviction_costs_a_job(self):

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway import protocol
+from gateway.preemption import LAST_TOKENS
 from tests.model.real_gateway import AFTER_GATES, BEFORE_WORDS
 from tests.model.real_wire import ALL, Process
+from tests.model.real_worker import BATCH
 from tests.model.real_world import RealWorld, Variant
 
 SLUGS = st.sampled_from(["a", "a", "a", "b"])
@@ -20,6 +22,7 @@ READS = st.just(ALL) | st.lists(st.integers(0, 3), max_size=3)
 CONNECTIONS = [("control", "a"), ("gateway", "a"), ("control", "gateway")]
 AT_ONCE = st.sampled_from([True, True, False])
 NEVER = NOBODY = ""
+LONG_ANSWER = LAST_TOKENS + 3  # it may be paused
 
 
 class Machine(RuleBasedStateMachine):
@@ -146,11 +149,22 @@ class AnyOrder(Machine):
 
     # -- people ----------------------------------------------------------------------------------------------
 
-    @rule(slug=SLUGS, tokens=st.integers(1, 3), priority=st.sampled_from(protocol.PRIORITIES),
+    @rule(slug=SLUGS, tokens=st.sampled_from([1, 2, 3, LONG_ANSWER]), priority=st.sampled_from(protocol.PRIORITIES),
           keep_alive_s=st.sampled_from([None, None, 0.0]), at_once=AT_ONCE)
     def somebody_asks(self, slug, tokens, priority, keep_alive_s, at_once):
         self.world.client.submit(slug, tokens, priority=priority, keep_alive_s=keep_alive_s)
         self.then(at_once)
+
+    @rule(slug=SLUGS, steps=st.integers(0, 2))
+    def high_finds_the_batch_full(self, slug, steps):
+        """Of what may be paused; it has said so many tokens."""
+        for _ in range(BATCH):
+            self.world.client.submit(slug, LONG_ANSWER, priority="low")
+        self.then(True)
+        for _ in range(steps if slug in self.world.workers else 0):
+            self.world.workers[slug].engine.step()
+        self.world.client.submit(slug, priority="high")
+        self.then(True)
 
     @rule(pick=st.integers(0, 5), at_once=AT_ONCE)
     def somebody_cancels(self, pick, at_once):

@@ -41,8 +41,8 @@ class Watch:
         self._said_quitting.add(runtime.incarnation)
         if runtime.phase is Phase.LOADING:
             raise Broken("answer_cut_by_quit", f"{worker} was loading")
-        if runtime.jobs:
-            raise Broken("answer_cut_by_quit", f"{worker} held {len(runtime.jobs)} jobs")
+        if runtime.hand.jobs:
+            raise Broken("answer_cut_by_quit", f"{worker} held {len(runtime.hand.jobs)} jobs")
         if gateway is not None:
             unfinished = [r.id for r in gateway.dispatcher.requests.values() if r.worker == worker.identity]
             if unfinished:
@@ -108,6 +108,9 @@ class Watch:
 
     def on_event(self, events: list[object]) -> None:
         """A client heard one more about one of its requests."""
+        positions = [event.position for event in events if isinstance(event, protocol.Tokens)]
+        if positions != list(range(len(positions))):
+            raise Broken("no_token_lost", str(positions))
         ends = [event for event in events if isinstance(event, protocol.TERMINAL)]
         if len(ends) > 1:
             raise Broken("one_terminal_event", str(ends))

@@ -142,6 +142,9 @@ class FakeWriter:
         assert words.keys() <= self._words.keys(), words.keys() - self._words.keys()
         self._words |= words
 
+    def put(self, record: tuple[int, ...]) -> None:
+        self.set(**record._asdict())
+
     def get(self, word: str) -> int:
         return self._words[word]
 

@@ -15,7 +15,7 @@ from control.table import ControlWords, GatewayWords, RowWorker
 from tests.model.real_wire import FakeTable, FakeWriter, Killed, Process
 from workers import protocol as jobs
 from workers.engine import EngineJob, JobKey, LoadPlan, MemoryFacts, ModelFacts, Output
-from workers.engine_thread import Loaded, Outputs, Post
+from workers.engine_thread import Loaded, Outputs, PausedNow, Post
 from workers.row_words import row_words
 from workers.runtime import Runtime
 
@@ -40,6 +40,7 @@ class ScriptedEngine:
         self._began_at = 0.0
         self._orders: deque[tuple[str, object]] = deque()
         self._jobs: dict[JobKey, list[int]] = {}  # tokens made, tokens wanted
+        self._paused: dict[JobKey, list[int]] = {}
         self._posts: list[Post] = []
         self._active = self._ordered = self._obeyed = 0
 
@@ -55,6 +56,14 @@ class ScriptedEngine:
     def remove(self, key: JobKey) -> None:
         self._ordered += 1
         self._orders.append(("remove", key))
+
+    def pause(self, key: JobKey) -> None:
+        self._ordered += 1
+        self._orders.append(("pause", key))
+
+    def resume(self, key: JobKey) -> None:
+        self._ordered += 1
+        self._orders.append(("resume", key))
 
     def trim(self) -> None:
         pass
@@ -87,12 +96,21 @@ class ScriptedEngine:
                 self._began_at = self._world.now
                 continue
             self._obeyed += 1
-            if what == "add":
-                self._jobs[about.key] = [0, about.max_tokens or 1]
-            else:
-                self._jobs.pop(about, None)
-            self._active = len(self._jobs)
+            self._carry_out(what, about)
+            self._active = len(self._jobs) + len(self._paused)
         self.progress_at = self._world.now
+
+    def _carry_out(self, what: str, about: EngineJob | JobKey) -> None:
+        if what == "add":
+            self._jobs[about.key] = [len(about.emitted), about.max_tokens or 1]
+        elif what == "remove":
+            self._jobs.pop(about, None)
+            self._paused.pop(about, None)
+        elif what == "resume" and about in self._paused:
+            self._jobs[about] = self._paused.pop(about)
+        elif what == "pause" and about in self._jobs | self._paused:
+            self._paused |= {about: self._jobs.pop(about)} if about in self._jobs else {}
+            self._posts.append(PausedNow(about, kept=True))
 
     def finish_load(self) -> None:
         """Not at once: in LOAD_S whoever looks at memory has seen what it takes."""
@@ -113,7 +131,7 @@ class ScriptedEngine:
             self._jobs[key][0] += 1
             if end:
                 del self._jobs[key]
-        self._active = len(self._jobs)
+        self._active = len(self._jobs) + len(self._paused)
         self.steps += 1
         self.progress_at = self._world.now
         self._posts.append(Outputs(outputs))

@@ -28,7 +28,7 @@ from workers.third_key import ThirdKey
 GIB = 1024**3
 RESTART_S = 0.05
 MEMORY_BACK_S = 0.2
-ROUNDS_MAX = 60
+ROUNDS_MAX = 120
 STEP_S = 0.25
 FAULTY_S, QUARANTINE_S, ANSWER_WITHIN_S = 60.0, 310.0, 120.0
 SETTINGS = {"prewarm": 1, "grace_s": 2.0, "min_residency_s": 1.0, "max_running": 3, "max_queued": 8,
@@ -88,11 +88,12 @@ class Client(Process):
 
 
 class RealWorld:
-    def __init__(self, variant: Variant = Variant(), slugs: tuple[str, ...] = ("a", "b"), model_gb: float = 16) -> None:
+    def __init__(self, variant: Variant = Variant(), slugs: tuple[str, ...] = ("a", "b"), model_gb: float = 16,
+                 **settings: float) -> None:
         self.now, self.used = 100.0, 0.2
         self.total_bytes, self.model_bytes = 32 * GIB, int(model_gb * GIB)
         self.variant, self.slugs = variant, list(slugs)
-        self.config = make_config(*slugs, batch_size=2, **SETTINGS)
+        self.config = make_config(*slugs, batch_size=2, **SETTINGS | settings)
         self.numbers = count(1000)
         self.peers: dict[bytes, Process] = {}
         self.wire, self.watch = Wire(), Watch(self)

@@ -22,10 +22,11 @@ SHORT = settings(max_examples=60, stateful_step_count=30, derandomize=True, data
 SEARCH = settings(SHORT, max_examples=1_000)
 LONG = settings(max_examples=5_000, stateful_step_count=60, deadline=None)
 ABOUT = {"loaded", "evict", "evicted", "quitting", "worker_lost", "gateway_hello"}
+PAUSES = {"preempted", "resumed"}
 REFUSALS = {"evict_refused by gateway", "evict_refused by worker"}
 
 
-@pytest.mark.parametrize(("machine", "comes_to"), [(AnyOrder, ABOUT), (AroundEvictions, ABOUT | REFUSALS)])
+@pytest.mark.parametrize(("machine", "comes_to"), [(AnyOrder, ABOUT | PAUSES), (AroundEvictions, ABOUT | REFUSALS)])
 def test_nothing_breaks(machine, comes_to):
     """And the runs come to what the protocol is about: those in which nothing happens would not break anything."""
 
