@@ -15,6 +15,7 @@ from control.config import Config, ConfigError, load_config
 from control.home import Home, HomeRefused, LockHeld, acquire_lock, home_from_env, prepare_home
 from control.journal import get_journal
 from control.table import Table, TableRefused
+from gateway.garbage import settle_garbage
 from gateway.key_file import key_path, read_keys
 from gateway.keys import KeysRefused
 from gateway.loop import Loop
@@ -52,6 +53,7 @@ def serve(config: Config, home: Home) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(loop, "stopping", True))
     journal.info("gateway_up", epoch=loop.dispatcher.epoch, boot_id=table.boot_id, models=len(config.models))
+    settle_garbage()
     loop.run()
     loop.close()
     journal.info("gateway_down", epoch=loop.dispatcher.epoch)

@@ -17,6 +17,7 @@ RECONNECT_EVERY_MS = 50
 HEARTBEAT_EVERY_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 30_000  # longer than a gateway may be stopped without its clients being thrown out
 FRAME_MAX_BYTES = 8 * 1024 * 1024  # all events of one turn for one client
+NOW, EVENTS, CAN_SEND, CAN_RECEIVE = map(int, (zmq.DONTWAIT, zmq.EVENTS, zmq.POLLOUT, zmq.POLLIN))  # enums are slow
 OPERATIONS_PER_TURN_MAX = 256  # socket operations before anything else gets its turn
 
 
@@ -39,15 +40,15 @@ def pump(socket: zmq.Socket, exchange: Exchange) -> bool:
     Each operation asks the socket anew, since its descriptor tells only of changes.
     """
     for _ in range(OPERATIONS_PER_TURN_MAX):
-        ready = socket.getsockopt(zmq.EVENTS)
-        if exchange.outbox and ready & zmq.POLLOUT:
+        ready = socket.get(EVENTS)
+        if exchange.outbox and ready & CAN_SEND:
             try:
-                socket.send(exchange.outbox[0], zmq.NOBLOCK)
+                socket.send(exchange.outbox[0], NOW)
             except zmq.Again:
                 return False  # the connection went in this very moment; the next one takes the frame
             exchange.outbox.popleft()
-        elif ready & zmq.POLLIN:
-            exchange.on_frame(socket.recv(zmq.NOBLOCK), time.monotonic())
+        elif ready & CAN_RECEIVE:
+            exchange.on_frame(socket.recv(NOW), time.monotonic())
         else:
             return False
     return True

@@ -192,7 +192,9 @@ class Exchange:
             if isinstance(event, Accepted):
                 self._cancel(event.id)
             return
-        if isinstance(event, Accepted):
+        if isinstance(event, Tokens) and request.accepted:
+            request.has_tokens = True
+        elif isinstance(event, Accepted):
             self._see_epoch(event.epoch, now, but=event.id)
             if event.epoch < self.epoch:
                 return
@@ -207,7 +209,7 @@ class Exchange:
             return
         elif request.resubmitted and not request.accepted and isinstance(request.question, protocol.Submit):
             return  # a late word of the gateway that is gone: the new one says Accepted first
-        elif isinstance(event, Tokens | Vectors):
+        elif isinstance(event, (Tokens, Vectors)):
             request.has_tokens = True
         else:
             request.accepted = True

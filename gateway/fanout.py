@@ -5,7 +5,10 @@ Guarantees
 2. A client whose hello asked for it gets one frame per turn, an array of events; any other gets a frame per event.
 3. Nothing waits unbounded: a client that leaves more than its buffer limit unread, or anything unread for
    UNREAD_MAX_S, is cut: `flush` returns it as TOO_SLOW, and what it has not read is thrown away.
-4. A client that is gone is returned as GONE at the first frame that cannot be delivered. What is still said to it is
+4. What is said with `hold` may wait for the next event of its client, but no longer than HOLD_S: that a request was
+   accepted and began leaves with its first token if that comes at once. (Of an answer of one token that spares two of
+   three frames, each of which wakes four threads.) `hurry` ends the wait.
+5. A client that is gone is returned as GONE at the first frame that cannot be delivered. What is still said to it is
    kept for UNREAD_MAX_S and tried every RETRY_EVERY_S: one whose connection broke for a moment (a stopped process,
    say) still hears how its requests ended.
 
@@ -25,6 +28,7 @@ PLAIN_BUFFER_MAX_BYTES = 1024 * 1024
 BATCH_BUFFER_MAX_BYTES = 8 * 1024 * 1024  # one front end carries many callers
 UNREAD_MAX_S = 30.0
 RETRY_EVERY_S = 1.0
+HOLD_S = 0.002
 LINKS_MAX = 4096  # clients remembered; the one that was silent longest is forgotten, and greets again
 
 
@@ -46,6 +50,7 @@ class Link:
     frames: deque[bytes] = field(default_factory=deque)
     unread_bytes: int = 0
     unread_since: float | None = None
+    held_until: float | None = None  # None: nothing waits for company, or not seen by a flush yet
     lost: Lost | None = None  # reported as such; kept only for last words
     retry_at: float = 0.0
 
@@ -57,13 +62,30 @@ class Fanout:
         self._send = send
         self._links: dict[bytes, Link] = {}
         self._dirty: set[bytes] = set()
+        self._held: set[bytes] = set()  # with something said that may wait; some may be dirty as well
+
+    def _link(self, identity: bytes) -> Link:
+        link = self._links.get(identity)
+        if link is None:
+            link = self._links[identity] = Link()
+        return link
 
     def open(self, identity: bytes, *, batch: bool) -> None:
-        self._links.setdefault(identity, Link()).batch = batch
+        self._link(identity).batch = batch
 
     def say(self, identity: bytes, event: msgspec.Struct) -> None:
-        self._links.setdefault(identity, Link()).events.append(event)
+        self._link(identity).events.append(event)
         self._dirty.add(identity)
+
+    def hold(self, identity: bytes, event: msgspec.Struct) -> None:
+        """As `say`, but it may wait for company (4)."""
+        self._link(identity).events.append(event)
+        self._held.add(identity)
+
+    def hurry(self, identity: bytes) -> None:
+        """What is held for this client leaves with this turn."""
+        if identity in self._held:
+            self._dirty.add(identity)
 
     def say_now(self, identity: bytes, event: msgspec.Struct, now: float) -> None:
         """Before anything else is sent to anybody, if it can be delivered. Who is lost is found by the next `flush`."""
@@ -75,9 +97,12 @@ class Fanout:
     def close(self, identity: bytes) -> None:
         self._links.pop(identity, None)
         self._dirty.discard(identity)
+        self._held.discard(identity)
 
     def flush(self, now: float) -> list[tuple[bytes, Lost]]:
         """Deliver what was said since the last flush. Returns the clients that are lost from now on, each once."""
+        if self._held:
+            self._end_waits(now)
         lost = []
         for identity in list(self._dirty):
             link = self._links[identity]
@@ -91,12 +116,28 @@ class Fanout:
                 lost.append((identity, outcome))
         return lost
 
+    @property
+    def holds(self) -> bool:
+        """Something waits for company: flush again within HOLD_S."""
+        return bool(self._held)
+
+    def _end_waits(self, now: float) -> None:
+        for identity in list(self._held):
+            link = self._links[identity]
+            if link.held_until is None:
+                link.held_until = now + HOLD_S
+            if now >= link.held_until or identity in self._dirty:
+                self._held.remove(identity)
+                self._dirty.add(identity)
+
     def _flush_link(self, identity: bytes, link: Link, now: float) -> Lost | None:
         """Whether it is lost. A link that is heard again after all is as good as new."""
         for frame in [encode(link.events)] if link.batch and link.events else map(encode, link.events):
             link.frames.append(frame)
             link.unread_bytes += len(frame)
         link.events.clear()
+        link.held_until = None
+        self._held.discard(identity)
         while link.frames:
             sent = self._send(identity, link.frames[0])
             if sent is not Sent.OK:
@@ -107,7 +148,7 @@ class Fanout:
         self._dirty.discard(identity)
         self._links[identity] = self._links.pop(identity)  # heard of last
         while len(self._links) > LINKS_MAX:
-            self.close(next(each for each in self._links if each not in self._dirty))
+            self.close(next(each for each in self._links if each not in self._dirty and each not in self._held))
         return None
 
     def _judge_unread(self, link: Link, now: float) -> Lost | None:

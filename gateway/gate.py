@@ -46,6 +46,9 @@ class WorkerSeen:
     fence: int = 0
     suspect: bool = False  # owes an ACCEPT; cleared by the next frame that proves it reads its jobs
 
+    def is_silent(self, now: float) -> bool:
+        return self.suspect or now - self.heard_at > HEARD_WITHIN_S
+
 
 class Gates:
     """All workers this gateway epoch knows: at most one per model, the one with the highest incarnation.
@@ -132,10 +135,17 @@ class Gates:
             return "fenced"  # 3
         if worker.phase != Phase.READY:
             return "not ready"  # 4
-        if worker.suspect or now - worker.heard_at > HEARD_WITHIN_S:
+        if worker.is_silent(now):
             return "silent"  # 5
         return ""
 
     def places(self, slug: str, row: RowControl | None, now: float) -> int:
         """How many jobs the model may hold now: its batch size, or 0 while the gate is shut."""
         return 0 if self.why_shut(slug, row, now) else self.by_slug[slug].batch_max
+
+    def resume_places(self, slug: str, row: RowControl | None, now: float) -> int:
+        """The same for jobs that were paused there: a worker that drains ends what it has, and these are of it."""
+        why = self.why_shut(slug, row, now)
+        drains = why == "not ready" and self.by_slug[slug].phase == Phase.DRAINING
+        open_to_them = not why or drains and not self.by_slug[slug].is_silent(now)
+        return self.by_slug[slug].batch_max if open_to_them else 0

@@ -6,7 +6,7 @@
    refused there as a newcomer would. While its backend could answer it, it goes elsewhere only if it gains by that: as
    simple work that MLX is too busy for, into a free place of Ollama's queue; back, into a free slot, or, once it is
    older than `aging_s`, into MLX's queue, to stay there. It keeps its deadline and its time of arrival, and no move
-   costs anybody a place.
+   costs anybody a place. What has a part of its answer (a pause that was dropped) stays, or ends.
 3. A request that a backend failed goes on to the next step only while its caller has got no piece of an answer, and
    never to the same backend again: an agent's work may have had effects. The time it ran there does not count as time
    in the queue.
@@ -186,6 +186,10 @@ class Hops:
             if key not in decided:
                 decided[key] = self.choose(request, now), self._may_stay(request, now)
             choice, may_stay = decided[key]
+            if request.next_position:
+                if not may_stay:
+                    self._end_begun(request, now)
+                continue
             if choice.step is None and choice.reason == "closed":
                 continue  # what waits already goes on waiting
             moves = choice.step is None or choice.step.target != ticket.target
@@ -195,6 +199,14 @@ class Hops:
                 self.d.admission.cancel(ticket.id)
                 self._move(request, choice, ticket.deadline, now)
                 self.d.pump(now)  # whoever is next sees the slot taken
+
+    def _end_begun(self, request: Request, now: float) -> None:
+        """It waits to go on, and its backend is down. Nowhere else would its tokens mean anything."""
+        steps = [step for step in self.steps_of(request, now) if step.target == request.ticket.target]
+        code, why, retry_after_s = (steps[0].code, steps[0].why, steps[0].retry_after_s) if steps else ("", "", 0.0)
+        self.d.admission.cancel(request.ticket.id)
+        self.d.end_in_error(request, now, code or "worker_crashed", f"the answer was paused and cannot go on: {why}",
+                            retry_after_s)
 
     def _may_stay(self, request: Request, now: float) -> bool:
         """Could the backend that it waits for answer it in the end?"""
@@ -227,7 +239,7 @@ class Hops:
         self.d.counters.on_not_started(request)
         self.d.admission.finish(request.ticket.id)
         left = request.ticket.target
-        request.worker, request.accepted, request.attempts_before = b"", False, request.attempt
+        request.worker, request.accepted, request.attempts_before, request.pause = b"", False, request.attempt, None
         self._move(request, choice, request.ticket.deadline + now - request.dispatched_at, now)
         self.d.second_key.on_job_left(left)
         return True

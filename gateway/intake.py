@@ -101,17 +101,20 @@ class Intake:
         self.d.requests[request.ticket.id] = self.d.by_id[request.client, request.id] = request
         self.d.counters.admitted[request.ticket.priority] += 1
         asked = PRIORITY_BY_NAME[submit.priority]
-        self.d.fanout.say(request.client, protocol.Accepted(
+        self.d.fanout.hold(request.client, protocol.Accepted(
             request.id, self.d.epoch, request.model.name, name_of(request.ticket.priority), position,
             name_of(asked) if asked is not request.ticket.priority else "", rate))
         self.d.counting.check(request, now)
         if not self.d.counting.holds(request):
             self.d.want(request.ticket.target)
         self.d.pump(now)
+        if not request.worker:  # it waits: its first token is not what says so
+            self.d.fanout.hurry(request.client)
 
     def let_wait(self, request: Request, now: float) -> int:
         """Its position in the queue of its target; somebody else may lose a place. Raises: Refusal `queue_full`."""
         target = request.ticket.target
+        self.d.pauses.make_way_for(request.ticket, now)
         outcome = self.d.admission.submit(request.ticket, now)
         if isinstance(outcome, QueueFull):
             limits = self.d.admission.of(target).limits

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from random import Random
 from typing import Literal
 
 import msgspec
@@ -34,7 +35,7 @@ from control.table import (
 )
 from gateway.counters import Publisher
 from gateway.dispatcher import Dispatcher
-from gateway.fanout import Fanout, Sent
+from gateway.fanout import HOLD_S, Fanout, Sent
 from gateway.fetcher import Fetch
 from gateway.key_file import KeyFile, key_path
 from gateway.library_orders import Store
@@ -42,6 +43,8 @@ from gateway.worker_side import CLOCK_GAP_S
 from workers import protocol as jobs
 
 TICK_S = 0.05
+HOLD_MS = max(1, round(HOLD_S * 1000))
+PUBLISH_EVERY_S = HOLD_S  # of 60 us that a busy turn costs, publishing is 15
 FRAMES_PER_TURN_MAX = 256
 CLIENT_FRAMES_MAX = 64  # frames inside ZeroMQ per client; the rest waits in Fanout, where it is counted
 FRAME_OVERHEAD_BYTES = 64 * 1024
@@ -50,6 +53,7 @@ READ_LAST_WORDS_S = 0.3
 GREET_EVERY_S = 0.25
 WAKE_EVERY_S = 0.05  # for each model: hundreds of requests may wait for one that is being loaded
 PEER_GONE = (zmq.EHOSTUNREACH,)
+NOW, NOW_AND_MORE, MORE = map(int, (zmq.DONTWAIT, zmq.DONTWAIT | zmq.SNDMORE, zmq.RCVMORE))  # enums cost 1 us each
 
 
 class Loop:
@@ -69,16 +73,18 @@ class Loop:
         self.stopping = False
         self.fanout = Fanout(self._send_client)
         self._take_table(table)
-        self.dispatcher = Dispatcher(config, next_epoch(table), self.fanout, self, lambda: secrets.randbits(63),
+        draw = Random(secrets.randbits(128)).getrandbits  # seeds are no secrets, and spare a system call each
+        self.dispatcher = Dispatcher(config, next_epoch(table), self.fanout, self, lambda: draw(63),
                                      read_http_secret(home), store_of(home))
         self._config = config
         self._key_file = KeyFile(key_path(home), note)
         self.dispatcher.callers.set_keys(self._key_file.keys)
         self._publisher = self._make_publisher()
         self._control_heard = 0  # the epoch of the control process that told us about the rows
-        self._greet_at = 0.0
+        self._greet_at, self._published_at, self._words_wait = 0.0, float("-inf"), False
         self._control_of_turn: ControlWords | None | Literal[False] = False  # not read in this turn
         self._woken: dict[tuple[type, str], float] = {}  # when control was last woken for what
+        self._wakes: list[messages.Want | messages.Idle] = []  # of this turn
 
     # -- the table -------------------------------------------------------------------------------------------
 
@@ -124,7 +130,8 @@ class Loop:
 
     def _send_client(self, identity: bytes, frame: bytes) -> Sent:
         try:
-            self._clients.send_multipart((identity, frame), zmq.DONTWAIT, copy=len(frame) < 65_536)
+            self._clients.send(identity, NOW_AND_MORE)
+            self._clients.send(frame, NOW, copy=len(frame) < 65_536)
         except zmq.ZMQError as problem:
             return Sent.GONE if problem.errno in PEER_GONE else Sent.FULL
         return Sent.OK
@@ -132,16 +139,22 @@ class Loop:
     def to_worker(self, identity: bytes, message: msgspec.Struct) -> bool:
         at_send(message, "before")
         try:
-            self._workers.send_multipart((identity, jobs.encode(message)), zmq.DONTWAIT)
+            self._workers.send(identity, NOW_AND_MORE)
+            self._workers.send(jobs.encode(message), NOW)
         except zmq.ZMQError:
             return False
         at_send(message, "after")
         return True
 
     def to_control(self, message: msgspec.Struct) -> bool:
-        """False: control is away; it reads our waiting words when it is back."""
-        if isinstance(message, messages.Want | messages.Idle) and not self._is_news(message):
+        """False: control is away. What only wakes it follows the words that this turn publishes: control would find
+        nobody there who waits, and look again a tick later."""
+        if isinstance(message, messages.Want | messages.Idle):
+            self._wakes += [message] if self._is_news(message) else []
             return True
+        return self._send_control(message)
+
+    def _send_control(self, message: msgspec.Struct) -> bool:
         at_send(message, "before")
         try:
             self._control.send(messages.encode(message), zmq.DONTWAIT)
@@ -188,13 +201,22 @@ class Loop:
             self._publish(now)
 
     def _publish(self, now: float) -> None:
+        """Words are advice, so they may be PUBLISH_EVERY_S old: of many turns within it the last one's will do."""
+        self._words_wait = now - self._published_at < PUBLISH_EVERY_S and not (self._wakes or self.stopping)
+        if self._words_wait:
+            return
+        self._published_at = now
         failpoint("gateway.words.before")
         with suppress(TableRefused):  # cut short by somebody: control makes another, and we follow at a tick
             self._publisher.publish(now)
         failpoint("gateway.words.after")
+        for message in self._wakes:
+            self._send_control(message)  # control is away: it reads our words when it is back
+        self._wakes.clear()
 
     def _timeout_ms(self, next_tick: float) -> int:
-        return max(1, round((next_tick - time.monotonic()) * 1000))
+        soon = self.fanout.holds or self._words_wait
+        return HOLD_MS if soon else max(1, round((next_tick - time.monotonic()) * 1000))
 
     def _read(self, ready: dict[zmq.Socket, int], now: float) -> None:
         if self._workers in ready:
@@ -207,13 +229,15 @@ class Loop:
     def _read_router(self, socket: zmq.Socket, on_frame: Callable[[bytes, bytes, float], None], now: float) -> None:
         for _ in range(FRAMES_PER_TURN_MAX):
             try:
-                parts = socket.recv_multipart(zmq.DONTWAIT)
+                identity, frame = socket.recv(NOW), socket.recv(NOW)  # it comes whole, in two parts or more
             except zmq.Again:
                 return
-            if len(parts) == 2:
-                on_frame(parts[0], parts[1], now)
-            else:
-                self.dispatcher.counters.dropped_frames += 1
+            if not socket.get(MORE):
+                on_frame(identity, frame, now)
+                continue
+            self.dispatcher.counters.dropped_frames += 1
+            while socket.get(MORE):
+                socket.recv(NOW)
 
     def _read_control(self, now: float) -> None:
         for _ in range(FRAMES_PER_TURN_MAX):

@@ -39,11 +39,12 @@ ANSWERS_MAX = 256  # that wait to be entered in the histograms
 class ModelMeasures:
     """Of one model. `ended` by vLLM's names of reasons; `answers` are those not yet in the histograms (4)."""
 
-    __slots__ = ("answers", "ended", "generation_tokens", "histograms", "prompt_tokens")
+    __slots__ = ("answers", "cached_tokens", "ended", "generation_tokens", "histograms", "preemptions", "prompt_tokens",
+                 "queried_tokens")
 
     def __init__(self) -> None:
         self.ended = {"stop": 0, "length": 0, "abort": 0, "error": 0}
-        self.prompt_tokens = self.generation_tokens = 0
+        self.prompt_tokens = self.generation_tokens = self.preemptions = self.queried_tokens = self.cached_tokens = 0
         self.histograms = {name: Histogram(edges) for name, edges in VLLM.items()}
         self.answers: list[tuple[float | None, ...]] = []
 
@@ -94,6 +95,10 @@ class Measures:
         if model is not None and request.inputs is None:
             model.histograms["time_to_first_token_seconds"].observe(now - request.ticket.arrived)
 
+    def on_pause(self, slug: str) -> None:
+        if slug in self.models:
+            self.models[slug].preemptions += 1
+
     def on_end(self, request: Request, event: protocol.Done | protocol.Error) -> None:
         reason = event.finish_reason if type(event) is protocol.Done else event.code
         self.ended[reason] += 1
@@ -107,6 +112,9 @@ class Measures:
             return
         usage, times = event.usage, event.timings
         model.prompt_tokens += usage.prompt_tokens
+        if request.inputs is None:
+            model.queried_tokens += usage.prompt_tokens
+            model.cached_tokens += usage.cached_tokens
         if reason in FINISHED:
             model.answers.append((times.total_ms * MS, times.queue_ms * MS, times.prompt_ms * MS, times.decode_ms * MS,
                                   usage.prompt_tokens, request.next_position if request.inputs is None else None,
@@ -134,7 +142,10 @@ class Measures:
                 ended=self.models[model.slug].ended,
                 prompt_tokens=self.models[model.slug].prompt_tokens,
                 generation_tokens=self.models[model.slug].generation_tokens + under_way[model.slug],
+                queried_tokens=self.models[model.slug].queried_tokens,
+                cached_tokens=self.models[model.slug].cached_tokens,
                 histograms=[said(histogram) for histogram in self.models[model.slug].histograms.values()],
+                preemptions=self.models[model.slug].preemptions,
             ) for model in models],
             wait_edges_s=list(WAIT_S),
             waits=[said(histogram) for histogram in self.waits],

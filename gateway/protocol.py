@@ -28,6 +28,7 @@ import msgspec
 from gateway.error_codes import ERRORS, ErrorCode
 from gateway.protocol_events import (
     HANDED_ON,
+    PAUSED,
     TERMINAL,
     Accepted,
     Done,
@@ -92,12 +93,12 @@ from workers.job_parts import AUTO, NAMED, NONE, REQUIRED, CallPiece, Think, Tok
 
 __all__ = ["AUTO", "BIASES_MAX", "BODY_MAX_BYTES", "ERRORS", "HANDED_ON", "ID_MAX_CHARS", "IMAGES_MAX", "INPUTS_MAX",
            "KEEP_ALIVE_MAX_S", "KEY_MAX_CHARS", "LOGPROBS_MAX", "MESSAGES_MAX", "NAMED", "NONE", "OPTION_TOKENS_MAX",
-           "PRIORITIES", "REQUIRED", "STOP_MAX", "STOP_MAX_CHARS", "TERMINAL", "TOKENS_MAX", "TOOLS_MAX", "USER",
-           "Accepted", "BackendInfo", "CallPiece", "CallerInfo", "CountInfo", "Done", "Error", "ErrorCode", "Event",
-           "Fetching", "HistogramCounts", "HistogramKind", "Message", "MetricsInfo", "ModelInfo", "ModelMetrics",
-           "Note", "Options", "OrderDone", "Progress", "PullDone", "RateInfo", "Result", "Route", "RouteInfo",
-           "RouteStep", "Started", "StatsInfo", "Submit", "Timings", "TokenLogprob", "Tokens", "Tool", "ToolCall",
-           "Usage", "Vectors", "Welcome", "backend_of"]
+           "PAUSED", "PRIORITIES", "REQUIRED", "STOP_MAX", "STOP_MAX_CHARS", "TERMINAL", "TOKENS_MAX", "TOOLS_MAX",
+           "USER", "Accepted", "BackendInfo", "CallPiece", "CallerInfo", "CountInfo", "Done", "Error", "ErrorCode",
+           "Event", "Fetching", "HistogramCounts", "HistogramKind", "Message", "MetricsInfo", "ModelInfo",
+           "ModelMetrics", "Note", "Options", "OrderDone", "Progress", "PullDone", "RateInfo", "Result", "Route",
+           "RouteInfo", "RouteStep", "Started", "StatsInfo", "Submit", "Timings", "TokenLogprob", "Tokens", "Tool",
+           "ToolCall", "Usage", "Vectors", "Welcome", "backend_of"]
 
 VERSION = 1
 

@@ -47,11 +47,12 @@ def backend_of(route: str) -> str:
 
 
 HANDED_ON = "handed on"  # reason of the Progress that goes out before a job goes to another server
+PAUSED = "paused"  # reason of the Progress of an answer that stands still for a request of class HIGH
 
 
 class Progress(msgspec.Struct, tag="progress", tag_field="type", frozen=True):
-    """While a request waits. `reason`: queued | loading | starting | backoff | memory, or
-    HANDED_ON: from now on another server may have begun it. `estimate_s` is a guess, 1..120.
+    """While a request waits. `reason`: queued | loading | starting | backoff | memory, or PAUSED, which may come in the
+    middle of an answer, or HANDED_ON: from now on another server may have begun it. `estimate_s` is a guess, 1..120.
 
     `detail` is why the model is as it is, for people; "" when there is nothing to say.
     """

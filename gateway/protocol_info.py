@@ -90,7 +90,8 @@ class HistogramCounts(msgspec.Struct, frozen=True):
 
 class ModelMetrics(msgspec.Struct, frozen=True):
     """Of one model since this gateway began. `ended`: stop | length | abort | error; `histograms` in the order of
-    `MetricsInfo.kinds`. Tokens of answers under way are among `generation_tokens`.
+    `MetricsInfo.kinds`. Tokens of answers under way are among `generation_tokens`. `queried_tokens`: of the prompts of
+    answers that have ended; `cached_tokens` of them were not computed again.
     """
 
     slug: str
@@ -100,6 +101,9 @@ class ModelMetrics(msgspec.Struct, frozen=True):
     prompt_tokens: int
     generation_tokens: int
     histograms: list[HistogramCounts]
+    preemptions: int = 0
+    queried_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class MetricsInfo(msgspec.Struct, frozen=True):

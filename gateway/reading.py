@@ -33,8 +33,11 @@ class Reading(Generic[T]):
             return event
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(within_s):
+            if within_s is None:  # a timeout that never comes costs as much as one that does
                 await self._waiter
+            else:
+                async with asyncio.timeout(within_s):
+                    await self._waiter
         except TimeoutError:
             return None
         finally:

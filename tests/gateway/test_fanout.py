@@ -3,6 +3,7 @@
 from gateway import protocol
 from gateway.fanout import (
     BATCH_BUFFER_MAX_BYTES,
+    HOLD_S,
     PLAIN_BUFFER_MAX_BYTES,
     RETRY_EVERY_S,
     UNREAD_MAX_S,
@@ -128,3 +129,68 @@ def test_clients_that_are_long_silent_are_forgotten(monkeypatch):
     clients.fanout.flush(20.0)
     assert len(clients.fanout._links) <= 3
     assert protocol.decode_events(clients.frames[-1][1])[0].text == "y", "who is heard of is remembered as it is"
+
+
+def texts(clients):
+    return [[event.text for event in protocol.decode_events(frame)] for _, frame in clients.frames]
+
+
+def held(clients):
+    clients.fanout.open(b"front", batch=True)
+    clients.fanout.hold(b"front", protocol.Tokens("r", 0, [], "accepted"))
+    return clients.fanout
+
+
+def test_what_may_wait_leaves_with_the_next_event_in_order():
+    clients = Clients()
+    fanout = held(clients)
+    assert fanout.flush(0.0) == [] and clients.frames == [] and fanout.holds
+    fanout.hold(b"front", protocol.Tokens("r", 0, [], "started"))
+    clients.say(b"front", "token")
+    fanout.flush(0.0)
+    assert texts(clients) == [["accepted", "started", "token"]] and not fanout.holds
+
+
+def test_what_may_wait_does_not_wait_for_long():
+    clients = Clients()
+    fanout = held(clients)
+    fanout.flush(5.0)
+    fanout.flush(5.0 + HOLD_S / 2)
+    assert clients.frames == []
+    fanout.flush(5.0 + HOLD_S)
+    assert texts(clients) == [["accepted"]] and not fanout.holds
+    fanout.hold(b"front", protocol.Tokens("r", 0, [], "again"))  # the time runs anew
+    fanout.flush(9.0)
+    assert len(clients.frames) == 1
+    fanout.flush(9.0 + HOLD_S)
+    assert texts(clients) == [["accepted"], ["again"]]
+
+
+def test_a_wait_can_be_ended_and_nobody_elses_with_it():
+    clients = Clients()
+    fanout = held(clients)
+    fanout.open(b"other", batch=True)
+    fanout.hold(b"other", protocol.Tokens("o", 0, [], "of another"))
+    fanout.hurry(b"front")
+    fanout.hurry(b"nobody")
+    fanout.flush(1.0)
+    assert texts(clients) == [["accepted"]] and fanout.holds
+
+
+def test_one_who_cannot_be_reached_keeps_nobody_awake():
+    for state, lost in ((Sent.GONE, [(b"front", Lost.GONE)]), (Sent.FULL, [])):
+        clients = Clients()
+        fanout = held(clients)
+        clients.state[b"front"] = state
+        fanout.flush(1.0)
+        assert fanout.flush(1.0 + HOLD_S) == lost and not fanout.holds
+        clients.state[b"front"] = Sent.OK
+        fanout.flush(1.0 + HOLD_S + RETRY_EVERY_S)
+        assert texts(clients) == [["accepted"]]
+
+
+def test_a_client_that_was_closed_is_waited_for_no_more():
+    clients = Clients()
+    fanout = held(clients)
+    fanout.close(b"front")
+    assert not fanout.holds and fanout.flush(1.0) == [] and clients.frames == []

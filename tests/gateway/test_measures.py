@@ -61,6 +61,17 @@ def test_time_between_tokens_counts_every_gap_and_the_request_once(world):
     assert between.sum == pytest.approx(0.002) and each.sum == pytest.approx(0.002 / 4)
 
 
+def test_what_of_the_prompts_was_not_computed_again_is_counted_when_the_answer_ends(world):
+    for name, cached in (("r1", 0), ("r2", 2)):
+        world.submit(name)
+        job = world.jobs_sent()[-1]
+        world.answer(b"w1", job, 1, end=False)
+        end = jobs.End("stop", 3, 2, 1.0, 2.0, cached)
+        world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, job.attempt, 1, [1], "t", end)])
+    [model, _] = asked(world).models
+    assert (model.queried_tokens, model.cached_tokens) == (6, 2)
+
+
 def test_one_token_has_no_gap(world):
     world.submit("r1")
     world.answer(b"w1", world.jobs_sent()[0], 1)
@@ -130,7 +141,7 @@ def test_embeddings_have_no_tokens():
     world.worker_says(b"w1", jobs.Step, 0, [jobs.Item(job.job, job.attempt, 0, [], "", jobs.End("stop", 2, 0, 1.0, 0.0),
                                                       more)])
     info = asked(world)
-    assert info.models[0].generation_tokens == 0 and info.models[0].prompt_tokens == 2
+    assert info.models[0].generation_tokens == 0 == info.models[0].queried_tokens and info.models[0].prompt_tokens == 2
     assert count_of(info, "time_to_first_token_seconds") == 0 == count_of(info, "request_generation_tokens")
     assert count_of(info, "e2e_request_latency_seconds") == 1
 

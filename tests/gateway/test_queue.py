@@ -30,7 +30,7 @@ class Standing:
                 ticket.ages_at = arrived + 30.0
             self.queue.enter(ticket, kind, came_back=came_back)
 
-    def is_open(self, target: str, _own: Priority, _called_back: bool) -> bool:
+    def is_open(self, target: str, _own: Priority, _called_back: bool, _resumes: bool) -> bool:
         return target in self.open
 
     def line(self, kind: Priority) -> Line:
@@ -78,7 +78,7 @@ def test_who_was_called_back_stands_in_the_same_order_in_a_lane_of_its_own() -> 
     standing = Standing()
     for caller, called_back in (("a", False), ("b", True), ("c", False)):
         standing.enter(caller=caller, called_back=called_back)
-    assert standing.line(MEDIUM).first(lambda _target, _own, called_back: called_back).ticket.id == 2
+    assert standing.line(MEDIUM).first(lambda _target, _own, called_back, _resumes: called_back).ticket.id == 2
     assert standing.take_all(MEDIUM) == [1, 2, 3]
 
 

@@ -21,6 +21,17 @@ def test_each_acceptance_is_told_with_its_attempt_and_route():
     assert started[0].queue_ms == started[0].load_ms == 3000
 
 
+def test_the_first_of_an_answer_says_that_it_was_accepted():
+    """A worker that answers at once does not say so besides; one that says it all the same is heard once."""
+    world = World()
+    world.worker_up()
+    world.submit("r1")
+    (job,) = world.jobs_sent()
+    world.worker_says(b"w1", jobs.Step, 1, [jobs.Item(job.job, job.attempt, 0, [1], "x")])
+    world.worker_says(b"w1", jobs.Step, 2, [jobs.Item(job.job, job.attempt, 1, [2], "y")])
+    assert [type(e).__name__ for e in world.events("r1")] == ["Accepted", "Started", "Tokens", "Tokens"]
+
+
 def test_frames_of_another_worker_attempt_or_epoch_change_nothing_and_are_counted():
     world = World("a", "b")
     world.worker_up("a", b"w1")
