@@ -24,6 +24,7 @@ from control.config import Config, ConfigError, load_config
 from control.home import Home, HomeRefused, home_from_env, prepare_home, read_http_secret
 from control.journal import Journal, get_journal
 from gateway.client import GatewayClient
+from gateway.garbage import settle_garbage
 from gateway.http.app import make_app
 from gateway.http.call import STOPPING, Services
 from gateway.http.connection import Connection
@@ -84,6 +85,7 @@ def main() -> int:
         return 2
     journal = get_journal("http")
     server = make_server(config, home, journal)
+    settle_garbage()
     journal.info("http_up", address="{}:{}".format(*listener.getsockname()[:2]), pid=os.getpid())
     server.run(sockets=[listener])
     journal.info("http_down", pid=os.getpid())

@@ -5,13 +5,15 @@
    asks with TELL_AT_ONCE hears each news of the queue when it comes, and gets the headers with the first.
 2. A caller that goes away has its request cancelled in the same turn of the loop.
 3. After the first byte an error is the last line or event of the stream, in the dialect's shape, never a clean end.
-4. Tokens that wait to be sent leave together, in one send; there is no task per token.
+4. All that is there to be sent leaves together, in one send; no task and no timer is made for a token. The one timer
+   of a stream looks at the time of its next sign of life, and begins again if that has moved on.
 
 A whole answer can show no sign of life: JSON has no place for one. Its headers say everything instead.
 """
 
 import asyncio
-from datetime import UTC, datetime
+import time
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -26,17 +28,24 @@ from gateway.protocol import Accepted, Done, Note, Progress, Result, Started, Ti
 WAIT_BEFORE_HEADERS_S = 10.0
 SIGN_EVERY_S = 10.0
 TELL_AT_ONCE = "x-warden-progress"  # a header, of any value
+NS_PER_S, NS_PER_US = 1_000_000_000, 1_000
 
 
 def wall_clock() -> str:
     """Now, as Ollama writes it (RFC 3339, UTC)."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, ns = divmod(time.time_ns(), NS_PER_S)
+    return f"{second_of(seconds)}.{ns // NS_PER_US:06d}Z"
+
+
+@lru_cache(2)  # tokens come many in a second: 0.7 us instead of 4 for each
+def second_of(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 async def stream_answer(call: Call, face: Face, answer: Answer, stream: "type[Stream] | None" = None) -> None:
     """Raises: GatewayError if the request failed before anything was sent."""
     try:
-        async with call.watching(answer.leave):
+        with call.watching(answer.leave):
             await (stream or Stream)(call, face, answer).run()
     finally:
         answer.leave()
@@ -47,7 +56,7 @@ async def whole_answer(call: Call, face: Face, answer: Answer, heard: Heard | No
     heard, told = heard or Heard(), {}
     named = bool(call.model)
     try:
-        async with call.watching(answer.leave):
+        with call.watching(answer.leave):
             async for event in answer:
                 if isinstance(event, Tokens | Vectors):
                     heard.add(event)
@@ -83,9 +92,11 @@ class Stream:
         self.over = False
         self.named = bool(call.model)
         self.told: dict[str, str] = {}  # of the caller
-        self._begun = False  # there was a first token
+        self.times = self.ttft = ""  # for `server-timing`: how long it waited, and its first token took
         self._loop = asyncio.get_running_loop()
         self._sign_at = self._loop.time() + WAIT_BEFORE_HEADERS_S
+        self._sign_is_due = False
+        self._timer = self._loop.call_at(self._sign_at, self._on_time)
 
     async def run(self) -> None:
         try:
@@ -97,42 +108,51 @@ class Stream:
             self.call.failed(error.status, error.code)
             found = problem_of(error.code, self.call.hidden(error.message), self.call.names)
             await self.call.body(self.face.error(found.code, found.message, found.param), more=False)
+        finally:
+            self._timer.cancel()
 
     async def turn(self) -> None:
-        """Wait for an event or for the time of a sign of life; send that and all that is there by then."""
-        event = await self.answer.next(max(0.0, self._sign_at - self._loop.time()))
-        if event is None and self.answer.ended and not self.answer.events:
-            self.over = True  # the caller went away (2)
+        """Wait for an event or for the time of a sign of life; send that and all that is there by then.
+
+        Raises: GatewayError, after what came before it was sent.
+        """
+        event = await self.answer.next()
+        is_due, self._sign_is_due = self._sign_is_due, False
+        if event is None and not is_due:
+            self.over = self.answer.ended  # the caller went away (2)
             return
-        chunks = [self.take(event)]
-        while self.answer.events and isinstance(self.answer.events[0], Tokens):
-            chunks.append(self.take(self.answer.take()))
-        if any(chunks):
+        shown = [self.take(event)]
+        failure = None
+        while self.answer.events and not self.over:
+            try:
+                shown.append(self.take(self.answer.take()))
+            except GatewayError as error:
+                failure = error
+                break
+        if any(shown):
             if not self.call.started:
-                await self.call.start(200, self.face.media_type, self.headers)
-            await self.call.body(b"".join(chunks), more=not self.over)
+                await self.call.start(200, self.face.media_type, self.head())
+            await self.call.body(b"".join(shown), more=not self.over)
+        if failure is not None:
+            raise failure
+
+    def _on_time(self) -> None:
+        now = self._loop.time()
+        if now >= self._sign_at:
+            self._sign_is_due, self._sign_at = True, now + SIGN_EVERY_S
+            self.answer.wake()
+        self._timer = self._loop.call_at(self._sign_at, self._on_time)
 
     def take(self, event: object) -> bytes:
         """What the caller gets for this event; b"" for nothing."""
         match event:
-            case None:
-                self._sign_at = self._loop.time() + SIGN_EVERY_S
-                return self.face.waiting(self.progress, wall_clock())
             case Tokens():
-                self.progress = None
-                if not (self.call.started or self._begun):
-                    waited_ms = (self._loop.time() - self.call.began_at) * 1000
-                    known = self.headers.get("server-timing")
-                    self.headers["server-timing"] = f"{known + ', ' if known else ''}ttft;dur={waited_ms:.1f}"
-                self._begun = True
-                shown = self.face.tokens(event, wall_clock())
-                if shown:  # a call that is still being written shows nothing, for however long
-                    self._sign_at = self._loop.time() + SIGN_EVERY_S
-                return shown
+                return self.on_tokens(event)
+            case None:
+                return self.face.waiting(self.progress, wall_clock())
             case Accepted():
-                self.call.model = face_model(self.face, event.model)
-                self.told = self.call.told = caller_headers(event)
-                self.headers |= self.told | {"x-warden-model": event.model}
+                self.call.model = self.headers["x-warden-model"] = face_model(self.face, event.model)
+                self.call.told = self.told = caller_headers(event)
             case Progress():
                 self.call.elsewhere.see(event)
                 self.progress = replace(event, detail=self.call.hidden(event.detail))
@@ -141,15 +161,12 @@ class Stream:
                 return self.face.note(event)
             case Started():
                 on_started(self.call, self.face, event, self.told, named=self.named)
-                self.headers.pop("x-warden-reason", None)  # of a backend that failed, if this is another
-                self.headers |= route_headers(event)
-                self.headers["server-timing"] = f"queue;dur={event.queue_ms:.1f}, load;dur={event.load_ms:.1f}"
+                self.times = f"queue;dur={event.queue_ms:.1f}, load;dur={event.load_ms:.1f}"
                 late = self.face.routed(event, wall_clock()) if self.call.started else b""
                 return late + self.face.started(event)
             case Done():
                 check_end(event)
                 self.call.done = event
-                self.headers |= headers_of(event)
                 self.over = True
                 return self.face.done(event, wall_clock())
             case Result():
@@ -157,6 +174,25 @@ class Stream:
                 self.over = True
                 return self.face.loaded(wall_clock())
         return b""
+
+    def head(self) -> dict[str, str]:
+        """The headers, when the first byte leaves: what is known by then."""
+        done, times = self.call.done, [self.times, self.ttft]
+        ended = route_headers(done) if done else {}
+        if done:
+            times[0] = server_timing(done.timings)
+        told = ", ".join(filter(None, times))
+        return self.headers | self.call.told | ended | ({"server-timing": told} if told else {})
+
+    def on_tokens(self, event: Tokens) -> bytes:
+        now = self._loop.time()
+        self.progress = None
+        if not self.ttft:
+            self.ttft = f"ttft;dur={(now - self.call.began_at) * 1000:.1f}"
+        shown = self.face.tokens(event, wall_clock())
+        if shown:  # a call that is still being written shows nothing, for however long
+            self._sign_at = now + SIGN_EVERY_S
+        return shown
 
 
 def face_model(face: Face, model: str) -> str:

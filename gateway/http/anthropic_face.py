@@ -15,6 +15,8 @@ from gateway.protocol import CallPiece, Done, Progress, Started, Tokens, Usage
 
 SIGNATURE = ""  # nothing here signs reasoning, or asks for it
 CALL_ID = "toolu_"
+TEXT_DELTA = (b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
+              b'"delta":{"type":"text_delta","text":%b}}\n\n')  # as `_delta` says it, three times as fast
 OPEN_END: dict[str, object] = {"stop_reason": None, "stop_sequence": None}
 
 
@@ -38,7 +40,7 @@ class AnthropicFace(Face):
             said += self._delta({"type": "thinking_delta", "thinking": event.thinking})
         if event.text:
             said += self._block("text", {"type": "text", "text": ""})
-            said += self._delta({"type": "text_delta", "text": event.text})
+            said += TEXT_DELTA % (self._blocks - 1, encode(event.text))
         return said + b"".join(map(self._call, event.calls))
 
     def waiting(self, progress: Progress | None, at: str) -> bytes:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -28,7 +29,8 @@ from gateway.http import (
     pages,
     responses_api,
 )
-from gateway.http.call import Call, Endpoint, Handler, Services
+from gateway.http.call import Call, Handler, Services
+from gateway.http.endpoint import Endpoint, Straight
 from gateway.http.errors import ANTHROPIC_VERSION, Problem, dialect_of, error_body, error_headers, status_of
 from gateway.http.guard import Guard
 from gateway.http.metrics_tally import Tally
@@ -115,11 +117,12 @@ def make_app(services: Services) -> Tally:
     endpoints = {path: Endpoint(services, dialect_of(path), **methods) for path, methods in ROUTES.items()}
     app = Starlette(
         routes=[Route(path, endpoint) for path, endpoint in endpoints.items()],
-        exception_handlers={404: on_no_route, Exception: on_bug},
+        exception_handlers={404: on_no_route},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    tally = Tally(Guard(app, services.config), endpoints)
+    answering = ServerErrorMiddleware(Straight(app, endpoints), handler=on_bug)
+    tally = Tally(Guard(answering, services.config), endpoints)
     app.state.scraper = metrics.Scraper(services, tally)
     return tally
 

@@ -1,26 +1,22 @@
 """One HTTP request and its answer: reading the body within limits, typed decoding, replies, errors, and leaving.
 
-`Endpoint` is where every route begins and every error ends: a handler raises `Problem` or lets a `GatewayError` pass,
-and the caller sees it in its dialect. Raw ASGI, so that a token costs one `send` and nothing else.
+A handler raises `Problem` or lets a `GatewayError` pass, and `endpoint` shows it in the caller's dialect. Raw ASGI, so
+that a token costs one `send` and nothing else.
 
 Limits: body size before and while reading, BODY_IDLE_S between two pieces of a body, BODY_WITHIN_S for all of it,
 SEND_WITHIN_S for a caller that does not read: it is cut off.
-
-The journal gets one line for each POST that was answered, refused for what it said, failed for want of us (500 and
-more) or was left by its caller (499), with the id that the caller was given (X-Request-Id), as the gateway's have it.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from control.config import Config
-from gateway.client import GatewayClient, GatewayError
+from gateway.client import GatewayClient
 from gateway.http.dashboard_feed import Feed
 from gateway.http.errors import (
     ANTHROPIC_VERSION,
@@ -29,19 +25,18 @@ from gateway.http.errors import (
     dialect_of,
     error_body,
     error_headers,
-    rate_headers,
     status_of,
 )
+from gateway.http.peer import PEER, Peer
 from gateway.http.table_reader import TableReader
 from gateway.http.tracing import PassedOn, Tracing
-from gateway.http.wrong_fields import decode, invalid, problem_of
+from gateway.http.wrong_fields import decode, invalid
 from gateway.protocol import ERRORS, PRIORITIES, Done
 
 BODY_IDLE_S = 10.0
 BODY_WITHIN_S = 120.0
 SEND_WITHIN_S = 30.0
 ROUTE = "x-warden-route"
-ABORT = "warden.abort"  # scope extension of `connection`: end the connection without sending what waits
 JSON = "application/json"
 LEFT = (499, "caller_left")  # as nginx logs it; nobody is sent this
 STOPPING = ("gateway_unavailable", "the server is stopping; ask again", 1.0)  # code, message, retry_after_s
@@ -85,8 +80,11 @@ class Call:
         self.asked_model = ""
         self.elsewhere = Elsewhere()
         self.names: Mapping[str, str] = {}  # our names of fields, for errors found further on -> the caller's
+        # None: not by our `connection`. Taken out, or the two would keep each other until somebody looks for garbage.
+        self.peer: Peer | None = scope.get("extensions", {}).pop(PEER, None)
         self._receive = receive
         self._send = send
+        self._send_piece = send if self.peer is None else self.peer.send
 
     # -- what the caller said ---------------------------------------------------------------------------------
 
@@ -135,44 +133,41 @@ class Call:
             raise Problem("invalid_request", f"the body is not valid JSON: {problem}") from None
 
     async def _read_body(self) -> bytes:
-        limit = self.services.config.body_max_bytes
-        too_large = Problem("body_too_large", f"the body has more than {limit} bytes; the limit is the setting "
-                            "`body_max_bytes` in [server]")
-        if int(self.headers.get("content-length") or 0) > limit:
-            raise too_large
+        self._check_size(int(self.headers.get("content-length") or 0))
+        if self.peer is not None and self.peer.has_sent_all:
+            return self._piece(await self._receive())
         parts, size = [], 0
         try:
             async with asyncio.timeout(BODY_WITHIN_S):
                 while True:
                     async with asyncio.timeout(BODY_IDLE_S):
                         message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        self.failed(*LEFT)
-                        raise CallerGone
-                    parts.append(message.get("body", b""))
+                    parts.append(self._piece(message, size))
                     size += len(parts[-1])
-                    if size > limit:
-                        raise too_large
                     if not message.get("more_body", False):
                         return b"".join(parts)
         except TimeoutError:
             raise Problem("request_timeout", f"the body did not come within {BODY_IDLE_S:g} s after its last piece, "
                           f"or not within {BODY_WITHIN_S:g} s", headers={"connection": "close"}) from None
 
-    @asynccontextmanager
-    async def watching(self, on_gone: Callable[[], None]) -> AsyncIterator[None]:
-        """Within it, `on_gone` is called when the caller goes away. Only after the body was read."""
-        async def watch() -> None:
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
+    def _piece(self, message: Message, size: int = 0) -> bytes:
+        """Of the body, after `size` bytes of it. Raises: CallerGone, Problem."""
+        if message["type"] == "http.disconnect":
             self.failed(*LEFT)
-            on_gone()
+            raise CallerGone
+        piece: bytes = message.get("body", b"")
+        self._check_size(size + len(piece))
+        return piece
 
-        watcher = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watcher.cancel()
+    def _check_size(self, size: int) -> None:
+        limit = self.services.config.body_max_bytes
+        if size > limit:
+            raise Problem("body_too_large", f"the body has more than {limit} bytes; the limit is the setting "
+                          "`body_max_bytes` in [server]")
+
+    def watching(self, on_gone: Callable[[], None]) -> "Watching":
+        """Within it, `on_gone` is called when the caller goes away. Only after the body was read."""
+        return Watching(self, on_gone)
 
     # -- what we say ------------------------------------------------------------------------------------------
 
@@ -184,11 +179,14 @@ class Call:
         """For a stream that has no end of its own: that its caller goes is how it ends, and no failure."""
         self.failure, self.complete = None, True
 
-    async def send(self, message: Message) -> None:
-        """Raises: SlowReader."""
+    async def _send_within(self, send: Send, message: Message) -> None:
+        """Only a caller that is behind can make us wait. Raises: SlowReader."""
+        if self.peer is not None and not self.peer.is_behind:
+            await send(message)
+            return
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
-                await self._send(message)
+                await send(message)
         except TimeoutError:
             raise SlowReader from None
 
@@ -196,10 +194,12 @@ class Call:
         self.started = True
         pairs = [(b"content-type", media_type.encode())]
         pairs += [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": status, "headers": pairs})
+        await self._send_within(self._send, {"type": "http.response.start", "status": status, "headers": pairs})
 
     async def body(self, body: bytes, *, more: bool) -> None:
-        await self.send({"type": "http.response.body", "body": body, "more_body": more})
+        if more and self.peer is not None and self.peer.write(body):
+            return
+        await self._send_within(self._send_piece, {"type": "http.response.body", "body": body, "more_body": more})
         self.complete = not more
 
     async def reply(self, body: bytes, media_type: str = JSON, *, status: int = 200,
@@ -221,72 +221,23 @@ class Call:
                                        **headers})
 
 
+class Watching:
+    """See `Call.watching`. Written out, since each answer begins one: a generator for it takes 3 us, this 1."""
+
+    def __init__(self, call: Call, on_gone: Callable[[], None]) -> None:
+        self._call, self._on_gone = call, on_gone
+
+    def __enter__(self) -> None:
+        if self._call.peer is not None:
+            self._call.peer.watch(self._gone)
+
+    def __exit__(self, *_: object) -> None:
+        if self._call.peer is not None:
+            self._call.peer.unwatch()
+
+    def _gone(self) -> None:
+        self._call.failed(*LEFT)
+        self._on_gone()
+
+
 Handler = Callable[[Call], Awaitable[None]]
-
-
-class Endpoint:
-    """The ASGI app of one route: a handler for each method, and the one place where errors become answers."""
-
-    def __init__(self, services: Services, dialect: str, **handlers: Handler) -> None:
-        self.services = services
-        self.dialect = dialect
-        self.handlers = handlers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = Call(self.services, self.dialect, scope, receive, send)
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        try:
-            await self._answer(call, self.handlers.get(method))
-        except SlowReader:
-            self._cut(call, "slow_reader")
-        except CallerGone:
-            pass
-        except asyncio.CancelledError:  # only by a server that stops now: this is the last word, not to be passed on
-            await self._end_now(call)
-        finally:
-            self._note_end(call)
-
-    async def _answer(self, call: Call, handler: Handler | None) -> None:
-        try:
-            if handler is None:
-                allow, scope = ", ".join(self.handlers), call.scope
-                raise Problem("method_not_allowed", f"{scope['method']} is not offered on {scope['path']}; use {allow}",
-                              headers={"allow": allow})
-            await handler(call)
-        except Problem as problem:
-            await call.fail(problem.code, problem.message, problem.param, headers=problem.headers)
-        except GatewayError as error:
-            found = problem_of(error.code, call.hidden(error.message), call.names)
-            await call.fail(found.code, found.message, found.param, retry_after_s=error.retry_after_s,
-                            status=error.status,
-                            headers=rate_headers(error.rate) | call.told)
-
-    async def _end_now(self, call: Call) -> None:
-        """For who still sends a body, or does not take what is sent: the latter can be told nothing more."""
-        if not call.started:
-            code, message, retry_after_s = STOPPING
-            await call.fail(code, message, retry_after_s=retry_after_s)
-        elif not call.complete:
-            self._cut(call, STOPPING[0])
-
-    def _note_end(self, call: Call) -> None:
-        """One line for an answer or a failure, and no word of what was asked. An unexpected exception is `internal`."""
-        if not call.complete:
-            call.failed(500, "internal")
-        status, code = call.failure or (200, "")
-        self.services.tracing.end(call, status, code)
-        event = "request_failed" if status >= LEFT[0] else "request_refused" if code else "request_ended"
-        if call.scope["method"] != "POST" and event != "request_failed":  # lists and pages
-            return
-        facts = {"model": call.model, "code": code, "route": call.told.get(ROUTE, "")}
-        self.services.note(event, request_id=call.request_id,
-                           path=call.scope["path"], status=status,
-                           **{name: value for name, value in facts.items() if value},
-                           ms=round((time.monotonic() - call.began_at) * 1000))
-
-    def _cut(self, call: Call, code: str) -> None:
-        """What waits to be sent is thrown away; closing politely would wait for the very reader that does not read."""
-        call.failed(LEFT[0], code)
-        abort = call.scope.get("extensions", {}).get(ABORT)
-        if abort is not None:
-            abort()

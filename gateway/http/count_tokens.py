@@ -12,7 +12,7 @@ async def count(call: Call, **fields: object) -> CountInfo | None:
     """
     answer = call.services.client.ask_count(**fields, **who_asks(call))
     try:
-        async with call.watching(answer.leave):
+        with call.watching(answer.leave):
             async for event in answer:
                 if isinstance(event, Result):
                     return decode_count(event.value)

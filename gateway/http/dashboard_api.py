@@ -27,7 +27,7 @@ async def events(call: Call) -> None:
     with call.services.feed.listening() as listener:
         timer = asyncio.get_running_loop().call_later(lasts_s, listener.leave) if lasts_s else None
         try:
-            async with call.watching(listener.leave):
+            with call.watching(listener.leave):
                 await call.start(200, MEDIA, HEADERS)
                 await call.body(await call.services.feed.first(), more=True)
                 async for event in listener.events():

@@ -71,7 +71,7 @@ MEMORY: dict[str, Family] = {
 }
 QUEUE: dict[str, Family] = {
     "warden_requests_running": Family(GAUGE, CLASS, "Answers under way on MLX."),
-    "warden_requests_paused": Family(GAUGE, CLASS, "Answers on MLX that are paused; none in this version."),
+    "warden_requests_paused": Family(GAUGE, CLASS, "Answers on MLX that are paused for a request of class HIGH."),
     "warden_requests_queued": Family(GAUGE, CLASS, "Requests that wait for MLX."),
     "warden_running_limit": Family(GAUGE, (), "Answers that may run at once on MLX (max_running)."),
     "warden_queue_limit": Family(GAUGE, (), "Requests that may wait at once (max_queued)."),
@@ -89,8 +89,10 @@ QUEUE: dict[str, Family] = {
         COUNTER, (), "Requests begun again because their worker died before the first token."),
     "warden_requests_hopped_total": Family(COUNTER, (), "Requests that went on to another backend, for any reason."),
     "warden_requests_spilled_total": Family(COUNTER, (), "Simple requests that left MLX because it was overloaded."),
-    "warden_preemptions_total": Family(COUNTER, (), "Answers paused for a higher class; none in this version."),
-    "warden_resumptions_total": Family(COUNTER, (), "Paused answers that went on; none in this version."),
+    "warden_preemptions_total": Family(COUNTER, (), "How often an answer was paused for a request of class HIGH."),
+    "warden_resumptions_total": Family(COUNTER, (), "How often a paused answer went on where it was."),
+    "warden_continuations_total": Family(
+        COUNTER, (), "Answers that were given to a worker anew, to go on behind the tokens that their callers have."),
     "warden_frames_dropped_total": Family(
         COUNTER, (), "Messages that the gateway could not read, or that came too late."),
 }
@@ -103,7 +105,12 @@ MODELS: dict[str, Family] = {
     "warden_model_mlx_active_bytes": Family(GAUGE, MODEL, "What MLX holds for it: weights, caches, work in hand."),
     "warden_model_mlx_cache_bytes": Family(GAUGE, MODEL, "What MLX keeps for reuse."),
     "warden_model_mlx_peak_bytes": Family(GAUGE, MODEL, "The most that MLX held for it."),
+    "warden_kv_kept_bytes": Family(GAUGE, MODEL, "KV caches of paused answers and for prompts that begin the same."),
+    "warden_kv_spilled_bytes": Family(GAUGE, MODEL, "Such caches on disk, while the model is loaded."),
+    "warden_prefix_cache_queried_tokens_total": Family(COUNTER, MODEL, "Tokens of prompts of ended answers."),
+    "warden_prefix_cache_hit_tokens_total": Family(COUNTER, MODEL, "Those of them that were not computed again."),
     "warden_model_requests_running": Family(GAUGE, MODEL, "Answers under way on it."),
+    "warden_model_requests_paused": Family(GAUGE, MODEL, "Answers of it that are paused."),
     "warden_model_requests_queued": Family(GAUGE, MODEL, "Requests and loads that wait for it."),
     "warden_model_oldest_wait_seconds": Family(
         GAUGE, MODEL, "How long the oldest of them has waited; 0 if none.", True),
@@ -132,14 +139,14 @@ RELAYS: dict[str, Family] = {
 }
 FROM_VLLM: dict[str, Family] = {
     "vllm:num_requests_running": Family(GAUGE, VLLM, "Answers under way on the model."),
-    "vllm:num_requests_waiting": Family(GAUGE, VLLM, "Requests and loads that wait for the model."),
+    "vllm:num_requests_waiting": Family(GAUGE, VLLM, "Requests and loads that wait for the model, and paused answers."),
     "vllm:kv_cache_usage_perc": Family(
         GAUGE, VLLM, "How full the model's share of memory is, 0..1, weights included: MLX has no pool of cache "
         "blocks. 0 while nothing is loaded.", largest=True),
     "vllm:gpu_cache_usage_perc": Family(GAUGE, VLLM, "The old name of kv_cache_usage_perc.", largest=True),
-    "vllm:num_preemptions_total": Family(COUNTER, VLLM, "None in this version."),
-    "vllm:prefix_cache_queries_total": Family(COUNTER, VLLM, "None: there is no prefix cache in this version."),
-    "vllm:prefix_cache_hits_total": Family(COUNTER, VLLM, "None: there is no prefix cache in this version."),
+    "vllm:num_preemptions_total": Family(COUNTER, VLLM, "How often an answer of the model was paused."),
+    "vllm:prefix_cache_queries_total": Family(COUNTER, VLLM, "Tokens of the prompts of answers that have ended."),
+    "vllm:prefix_cache_hits_total": Family(COUNTER, VLLM, "Those of them that were not computed again."),
     "vllm:prompt_tokens_total": Family(COUNTER, VLLM, "Tokens of prompts, counted when the answer ends."),
     "vllm:generation_tokens_total": Family(COUNTER, VLLM, "Tokens of answers, those under way included."),
     "vllm:request_success_total": Family(

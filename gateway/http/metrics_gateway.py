@@ -16,7 +16,6 @@ ENGINE = "0"  # vLLM numbers its engines
 ONE_ANSWER_EDGES = ("1.0", "2.0", "5.0", "10.0", "20.0")  # of request_params_n
 SAME_AS = {"inter_token_latency_seconds": "time_per_output_token_seconds",
            "request_generation_tokens": "request_max_num_generation_tokens"}
-ALWAYS_0 = ("num_preemptions_total", "prefix_cache_queries_total", "prefix_cache_hits_total")
 
 
 def add_gateway(sheet: Sheet, told: MetricsInfo | None, naming: Naming) -> None:
@@ -38,8 +37,11 @@ def add_gateway(sheet: Sheet, told: MetricsInfo | None, naming: Naming) -> None:
 
 
 def _add_model(sheet: Sheet, model: ModelMetrics, kinds: list[tuple[str, tuple[str, ...]]], name: str) -> None:
-    for counter in ALWAYS_0:
-        sheet.add(f"vllm:{counter}", 0, name, ENGINE)
+    sheet.add("vllm:num_preemptions_total", model.preemptions, name, ENGINE)
+    sheet.add("vllm:prefix_cache_queries_total", model.queried_tokens, name, ENGINE)
+    sheet.add("vllm:prefix_cache_hits_total", model.cached_tokens, name, ENGINE)
+    sheet.add("warden_prefix_cache_queried_tokens_total", model.queried_tokens, name)
+    sheet.add("warden_prefix_cache_hit_tokens_total", model.cached_tokens, name)
     sheet.add("vllm:prompt_tokens_total", model.prompt_tokens, name, ENGINE)
     sheet.add("vllm:generation_tokens_total", model.generation_tokens, name, ENGINE)
     for reason, count in model.ended.items():

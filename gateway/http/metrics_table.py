@@ -75,10 +75,10 @@ def _add_gateway(sheet: Sheet, gateway: GatewayWords | None, now_ns: int) -> Non
     for name in CLASSES:
         sheet.add("warden_requests_admitted_total", getattr(gateway, f"admitted_{name}"), name)
     for ours, word in (("requests_retried", "retried"), ("requests_hopped", "hops"), ("requests_spilled", "spilled"),
-                       ("frames_dropped", "dropped_frames"), ("jobs_lost_to_eviction", "lost_to_eviction")):
+                       ("frames_dropped", "dropped_frames"), ("jobs_lost_to_eviction", "lost_to_eviction"),
+                       ("preemptions", "preemptions"), ("resumptions", "resumptions"),
+                       ("continuations", "continuations")):
         sheet.add(f"warden_{ours}_total", getattr(gateway, word))
-    sheet.add("warden_preemptions_total", 0)
-    sheet.add("warden_resumptions_total", 0)
     queue = describe_queue(gateway, now_ns)
     if queue is not None:
         for what in ("running", "paused", "queued"):
@@ -91,11 +91,13 @@ def _add_model(sheet: Sheet, row: Row, model: str, engine: str, table: Snapshot,
     sheet.add("warden_model", 1, model, row.name if model != RESERVED else RESERVED, engine)
     if seen["in_flight"] is not None:
         since_ns = row.gateway.oldest_any_since_ns if row.gateway and seen["queued"] else 0
-        sheet.add("warden_model_requests_running", seen["in_flight"], model)
+        running = seen["in_flight"] - seen["paused"]
+        sheet.add("warden_model_requests_running", running, model)
+        sheet.add("warden_model_requests_paused", seen["paused"], model)
         sheet.add("warden_model_requests_queued", seen["queued"], model)
         sheet.add("warden_model_oldest_wait_seconds", max(0, now_ns - since_ns) / NS if since_ns else 0.0, model)
-        sheet.add("vllm:num_requests_running", seen["in_flight"], model, "0")
-        sheet.add("vllm:num_requests_waiting", seen["queued"], model, "0")
+        sheet.add("vllm:num_requests_running", running, model, "0")
+        sheet.add("vllm:num_requests_waiting", seen["queued"] + seen["paused"], model, "0")
     _add_worker(sheet, row, model, now_ns)
     if control is None:
         return
@@ -131,8 +133,10 @@ def _add_worker(sheet: Sheet, row: Row, model: str, now_ns: int) -> None:
         sheet.add("warden_model_footprint_bytes", worker.footprint_bytes, model)
     for what in ("active", "cache", "peak"):
         sheet.add(f"warden_model_mlx_{what}_bytes", getattr(worker, f"mlx_{what}_bytes"), model)
-    share_bytes = worker.share_bytes or control.share_bytes
-    _add_usage(sheet, model, min(1.0, worker.mlx_active_bytes / share_bytes) if share_bytes else 0.0)
+    for what in ("kept", "spilled"):
+        sheet.add(f"warden_kv_{what}_bytes", getattr(worker, f"{what}_bytes"), model)
+    share_bytes, used_bytes = worker.share_bytes or control.share_bytes, worker.mlx_active_bytes - worker.kept_bytes
+    _add_usage(sheet, model, min(1.0, max(0, used_bytes) / share_bytes) if share_bytes else 0.0)
     sheet.add("warden_model_tokens_per_second", worker.tokens_per_ks * MS, model)
     if row.phase(now_ns) is Phase.LOADING:
         sheet.add("warden_model_load_progress_ratio", worker.load_progress_permille / 1000, model)

@@ -62,7 +62,7 @@ async def pull(call: Call) -> None:
     answer = call.services.client.ask_pull(name, **who_asks(call))
     streamed = asked.stream is None or asked.stream
     try:
-        async with call.watching(answer.leave):
+        with call.watching(answer.leave):
             async for event in answer:
                 if isinstance(event, Fetching) and streamed:
                     await say(call, line(event))

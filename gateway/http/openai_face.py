@@ -12,6 +12,7 @@ from gateway.http.streams import SSE_DONE, encode, sse, waiting_comment
 from gateway.protocol import CallPiece, Done, Progress, Started, TokenLogprob, Tokens, ToolCall, Usage
 
 LOGPROB_MIN = -9999.0  # OpenAI's number for "never"; JSON has no infinity
+NO_CHOICE = b"[]}\n\n"
 
 
 class OpenAIFace(ChoicesFace):
@@ -30,6 +31,7 @@ class OpenAIFace(ChoicesFace):
         self._id = answer_id
         self._created_s = created_s
         self._include_usage = include_usage
+        self._model_around: str | None = None  # of which `_around` is known
 
     def waiting(self, progress: Progress | None, at: str) -> bytes:
         return waiting_comment(progress)
@@ -56,10 +58,17 @@ class OpenAIFace(ChoicesFace):
         raise TypeError(f"{type(self).__name__} shows no choice")
 
     def _chunk(self, choice: dict[str, object]) -> bytes:
-        chunk = {**self._base(self.kind_of_chunk), "choices": [choice]}
-        if self._include_usage:
-            chunk["usage"] = None
-        return sse(chunk)
+        head, tail = self._around()
+        return head + encode(choice) + tail
+
+    def _around(self) -> tuple[bytes, bytes]:
+        """What stands before and after the choice in every chunk, encoded once."""
+        if self._model_around != self.model:
+            self._model_around = self.model
+            chunk = sse({**self._base(self.kind_of_chunk), "choices": []}).removesuffix(NO_CHOICE)
+            usage = b',"usage":null' if self._include_usage else b""
+            self._head, self._tail = chunk + b"[", b"]" + usage + b"}\n\n"
+        return self._head, self._tail
 
     def _base(self, kind: str) -> dict[str, object]:
         return {"id": self._id, "object": kind, "created": self._created_s, "model": self.model,
@@ -82,6 +91,8 @@ class ChatCompletionFace(OpenAIFace):
     def tokens(self, event: Tokens, at: str) -> bytes:
         place = self.places.get(event.id, 0)
         out = self._begin(place)
+        if event.text and not (event.thinking or event.logprobs or event.calls):
+            return out + self._text(place, event.text)
         if event.thinking:
             out += self._delta(place, {"reasoning_content": event.thinking, "reasoning": event.thinking})
         if event.text or event.logprobs:
@@ -118,6 +129,12 @@ class ChatCompletionFace(OpenAIFace):
             return b""
         self._begun.add(place)
         return self._delta(place, {"role": "assistant", "content": ""})
+
+    def _text(self, place: int, text: str) -> bytes:
+        """As `_delta` says it. Tokens that are text alone are almost all there are: 1 us instead of 4."""
+        head, tail = self._around()
+        return b'%b{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}%b' % (
+            head, place, encode(text), tail)
 
     def _call_delta(self, pieces: list[CallPiece]) -> dict[str, object]:
         if self._function_call:

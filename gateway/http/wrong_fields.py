@@ -32,11 +32,16 @@ def decode(body: bytes, kind: type[T]) -> T:
     """
     body = body.removeprefix(codecs.BOM_UTF8)
     try:
-        return msgspec.json.decode(body, type=kind)
+        return decoder_of(kind).decode(body)
     except msgspec.ValidationError as problem:
         if "got `float`" not in str(problem):
             raise
     return msgspec.json.decode(msgspec.json.encode(WHOLE_NUMBERS.decode(body)), type=kind)
+
+
+@lru_cache
+def decoder_of(kind: Any) -> msgspec.json.Decoder:
+    return msgspec.json.Decoder(kind)
 
 
 def whole(text: str) -> int | float | str:

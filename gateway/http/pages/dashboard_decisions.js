@@ -3,7 +3,8 @@
 import { clock, make, setText, visible } from "./page.js";
 
 const KEPT_MAX = 200, DAY_S = 86_400;
-const KINDS = { load: "good", eviction: "busy", refusal: "warn", trouble: "bad", memory: "warn", route: "busy" };
+const KINDS = { load: "good", eviction: "busy", refusal: "warn", trouble: "bad", memory: "warn", route: "busy",
+  preemption: "busy" };
 const ALL = "";
 
 export class Decisions {

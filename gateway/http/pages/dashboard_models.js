@@ -72,7 +72,7 @@ class ModelRow {
     setText(this.state, isLoading ? `loading ${Math.round(model.load_percent)} %`
       : isBusy && model.state === "ready" ? "answering" : words);
     this.state.className = `chip ${isBusy && kind === "good" ? "busy" : kind}`;
-    setText(this.texts[2], decimal(model.in_flight));
+    setText(this.texts[2], `${decimal(model.in_flight)}${model.paused ? ` (${model.paused} paused)` : ""}`);
     setText(this.texts[3], decimal(model.queued));
     setText(this.texts[6], model.until);
     setText(this.texts[7], visible(model.reason));

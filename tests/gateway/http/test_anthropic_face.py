@@ -130,3 +130,10 @@ def test_an_error_is_no_end():
     [found] = events(make_face().error("queue_full", "full"))
     assert found == {"type": "error", "request_id": "r.1", "error": {
         "type": "overloaded_error", "message": "full", "details": {"error_code": "queue_full"}}}
+
+
+@pytest.mark.parametrize("text", ["a", '"quoted"\n', "\x00\u2028 \U0001f600", "%b %d"])
+def test_text_by_hand_looks_as_any_other_piece(text):
+    face = AnthropicFace("m", "r")
+    said = face.tokens(Tokens("1", 0, [1], text), "")
+    assert said.endswith(face._delta({"type": "text_delta", "text": text}))

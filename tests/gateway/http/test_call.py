@@ -1,17 +1,10 @@
 """One request's limits and refusals over a real socket, before the gateway hears of it."""
 
-import asyncio
 import socket
 
-import httpx
-import msgspec
 import pytest
 
-from control.config import Config
-from gateway.http.call import Endpoint, Services
-from gateway.http.openai_chat import chat_completions
-from gateway.protocol import ListModels, Started, Submit
-from tests.support.fake_gateway import accepted, done, error, tokens
+from gateway.protocol import Submit
 from tests.support.raw_http import RawHttp
 from tests.support.supervisor_home import wait_until
 
@@ -111,58 +104,6 @@ def test_a_small_body_in_many_pieces_is_read(stack):
         assert raw.read_until(b'"done":true').startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_failure_of_ours_is_one_line_of_the_journal_without_a_word_of_the_question(stack, http, gateway):
-    gateway.on[Submit] = lambda s: [accepted(s.id, 1), error(s.id, "queue_full", "50 waiting")]
-    http.post(CHAT, content=HI, headers={"content-type": "application/json", "x-request-id": "mine"})
-    [(event, facts)] = stack.notes
-    assert event == "request_failed" and facts.pop("ms") >= 0
-    assert facts == {"request_id": "mine", "path": CHAT, "model": "tiny", "status": 503, "code": "queue_full"}
-
-
-def test_a_failure_in_mid_stream_is_noted_with_the_status_it_could_not_have(stack, http, gateway):
-    gateway.on[Submit] = lambda s: [accepted(s.id, 1), tokens(s.id, 0, "a"), error(s.id, "worker_crashed")]
-    assert http.post(CHAT, content=HI, headers={"content-type": "application/json"}).status_code == 200
-    [(_, facts)] = wait_until("the note", lambda: list(stack.notes))
-    assert (facts["model"], facts["status"], facts["code"]) == ("tiny", 500, "worker_crashed")
-
-
-def test_an_exception_nobody_expected_is_noted_with_its_request(stack, gateway):
-    gateway.on[ListModels] = lambda m: [gateway._result(m.id, "not a list of models")]
-    with httpx.Client(base_url=stack.url) as http:
-        request_id = http.get("/api/tags").headers["x-request-id"]
-    [(_, facts)] = stack.notes
-    assert (facts["request_id"], facts["status"], facts["code"]) == (request_id, 500, "internal")
-
-
-def test_a_caller_that_leaves_while_it_waits_is_noted_as_499(stack, gateway):
-    gateway.on[Submit] = gateway.hold
-    with RawHttp(stack.port) as raw:
-        raw.post(CHAT, HI.replace(b"{", b'{"model": "small:1b", ', 1))
-        gateway.wait_for(Submit)
-    [(_, facts)] = wait_until("the note", lambda: list(stack.notes))
-    assert (facts["status"], facts["code"]) == (499, "caller_left")
-    assert facts["model"] in ("small:1b", "tiny")  # as asked for, or as resolved if that came in time
-
-
-def test_an_answer_is_one_line_with_the_id_the_caller_knows_and_no_word_of_it(stack, http, gateway):
-    gateway.on[Submit] = lambda s: [accepted(s.id, 1), Started(s.id, "tiny", "mlx>ollama", "down", 1, 0.0, 0.0),
-                                    tokens(s.id, 0, "secret words"), done(s.id)]
-    answer = http.post(CHAT, content=HI, headers={"content-type": "application/json", "x-request-id": "mine"})
-    assert answer.headers["x-request-id"] == "mine"
-    [(event, facts)] = wait_until("the note", lambda: list(stack.notes))
-    assert event == "request_ended" and facts.pop("ms") >= 0
-    assert facts == {"request_id": "mine", "path": CHAT, "model": "tiny", "status": 200, "route": "mlx>ollama"}
-    assert gateway.wait_for(Submit).trace == "mine"
-
-
-def test_a_fault_of_the_caller_is_noted_by_its_code_and_lists_are_not(stack, http):
-    assert http.post(CHAT, content=b"[]", headers={"content-type": "application/json"}).status_code == 400
-    [(event, facts)] = wait_until("the note", lambda: list(stack.notes))
-    assert (event, facts["status"], facts["code"]) == ("request_refused", 400, "invalid_request")
-    assert http.get(CHAT).status_code == 405 and http.get("/api/tags").status_code == 200
-    assert len(stack.notes) == 1
-
-
 def test_a_body_that_is_no_object_is_told_so(http):
     response = http.post(CHAT, content=b"[]", headers={"content-type": "application/json"})
     assert message_of(response) == "body: expected an object, got `array`"
@@ -172,30 +113,3 @@ def test_a_body_that_is_no_object_is_told_so(http):
 def test_an_empty_body_is_told_so(http, body):
     response = http.post(CHAT, content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400 and message_of(response) == "the body is empty; send a JSON object"
-
-
-def test_a_server_that_stops_answers_even_who_still_sends_its_body():
-    async def stop_in_mid_body() -> tuple[list[dict], list[tuple]]:
-        sent, notes, reading = [], [], asyncio.Event()
-
-        async def receive() -> None:
-            reading.set()
-            await asyncio.Event().wait()
-
-        async def send(message: dict) -> None:
-            sent.append(message)
-
-        services = Services(Config(source="", models=()), None, None, lambda event, **facts: notes.append(facts),
-                            None)
-        scope = {"method": "POST", "path": COMPLETIONS, "request_id": "1",
-                 "headers": [(b"content-type", b"application/json")]}
-        task = asyncio.create_task(Endpoint(services, "openai", POST=chat_completions)(scope, receive, send))
-        await reading.wait()
-        task.cancel()
-        await task  # the cancellation ends here: uvicorn would answer it with a plain text 500
-        return sent, notes
-
-    (start, body), [note] = asyncio.run(stop_in_mid_body())
-    assert start["status"] == 503 and (b"retry-after", b"1") in start["headers"]
-    assert msgspec.json.decode(body["body"])["error"]["code"] == "gateway_unavailable"
-    assert (note["status"], note["code"]) == (503, "gateway_unavailable")

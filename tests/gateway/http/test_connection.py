@@ -1,8 +1,12 @@
-"""What a connection may cost before it has asked anything, over real sockets."""
+"""What a connection may cost before it has asked anything, and what leaves in one write; over real sockets."""
+
+import asyncio
 
 import pytest
 
+from gateway.http.connection import Joining
 from gateway.protocol import Submit
+from tests.support.fake_gateway import accepted, done, tokens
 from tests.support.raw_http import RawHttp
 
 HEAD = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n"
@@ -70,3 +74,69 @@ def test_junk_is_refused_and_others_are_served(stack, http, junk):
         raw.send(junk)
         assert raw.read_to_end().startswith((b"HTTP/1.1 400 ", b""))
     assert http.get("/livez").status_code == 200
+
+
+def test_a_head_that_begins_behind_another_request_has_its_time(stack, monkeypatch):
+    with RawHttp(stack.port) as raw:
+        raw.send(HEAD + b"\r\n")
+        raw.read_until(b"alive")
+        monkeypatch.setattr("gateway.http.connection.HEAD_WITHIN_S", 0.05)
+        raw.send(HEAD + b"\r\n" + b"POST /api/chat HTT")
+        assert b"HTTP/1.1 408 " in raw.read_to_end()
+
+
+def test_a_short_answer_is_one_packet(stack, gateway):
+    gateway.on[Submit] = lambda s: [accepted(s.id, 1), tokens(s.id, 0, "abc"), done(s.id)]
+    with RawHttp(stack.port) as raw:
+        raw.post("/api/chat", b'{"messages": [{"role": "user", "content": "hi"}]}')
+        answer = raw.socket.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n0\r\n\r\n")
+
+
+class Written(asyncio.Transport):
+    """Notes what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[bytes | str] = []
+
+    def write(self, data: bytes) -> None:
+        self.said.append(data)
+
+    def is_closing(self) -> bool:
+        return "close" in self.said
+
+    def close(self) -> None:
+        self.said.append("close")
+
+    def abort(self) -> None:
+        self.said.append("abort")
+
+
+def joined(*steps) -> list[bytes | str]:
+    """What leaves when these steps are taken in one turn of the loop, and what in the next."""
+    async def take() -> list[bytes | str]:
+        written = Written()
+        joining = Joining(written, asyncio.get_running_loop())
+        for step in steps:
+            step(joining)
+        written.said.append("next turn")
+        await asyncio.sleep(0)
+        return written.said
+
+    return asyncio.run(take())
+
+
+def test_what_is_held_leaves_with_the_next_write_the_next_turn_or_the_end():
+    def hold(joining: Joining) -> None:
+        joining.hold()
+
+    def write(data: bytes):
+        return lambda joining: joining.write(data)
+
+    assert joined(write(b"a"), write(b"b")) == [b"a", b"b", "next turn"]
+    assert joined(hold, write(b"a"), write(b"b"), write(b"c")) == [b"ab", b"c", "next turn"]
+    assert joined(hold, write(b"a")) == ["next turn", b"a"]
+    assert joined(hold, write(b"a"), hold, write(b"b")) == ["next turn", b"ab"]
+    assert joined(hold, write(b"a"), Joining.close) == [b"a", "close", "next turn"]
+    assert joined(hold, write(b"a"), Joining.abort) == ["abort", "next turn"]

@@ -1,6 +1,7 @@
 """What the gateway told, as samples."""
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.http.metrics_families import Buckets, Sheet
 from gateway.http.metrics_gateway import add_gateway, written
@@ -50,12 +51,20 @@ def test_the_old_and_the_new_name_have_the_same_data(told):
         ("1.0", "2.0", "5.0", "10.0", "20.0"), [1, 0, 0, 0, 0, 0], 1.0)
 
 
+def test_the_prefix_cache_by_both_names(told):
+    [model] = told.models
+    found = seen(replace(told, models=[replace(model, queried_tokens=9, cached_tokens=4)]))
+    assert found["warden_prefix_cache_queried_tokens_total"][("A",)] == 9
+    assert found["warden_prefix_cache_hit_tokens_total"][("A",)] == 4
+    assert found["vllm:prefix_cache_queries_total"][("A", "0")] == 9
+    assert found["vllm:prefix_cache_hits_total"][("A", "0")] == 4
+
+
 def test_what_a_newer_gateway_measures_besides_is_passed_over(told):
     [model] = told.models
     more = HistogramCounts([0, 0], 0.0)
     newer = MetricsInfo(told.epoch, [*told.kinds, HistogramKind("of_tomorrow", [1.0])],
-                        [type(model)(*(getattr(model, name) for name in model.__struct_fields__[:-1]),
-                                     [*model.histograms, more])],
+                        [replace(model, histograms=[*model.histograms, more])],
                         told.wait_edges_s, told.waits, told.ended, told.refused, told.refused_besides)
     assert seen(newer) == seen(told)
 

@@ -88,6 +88,13 @@ def test_a_model_that_answers(scene):
     assert seen["vllm:kv_cache_usage_perc"][("a", "0")] == 0.25
 
 
+def test_what_is_kept_for_speed_is_said_and_does_not_count_as_use(scene):
+    scene.model(0, kept_bytes=6 * MIB, spilled_bytes=7 * MIB)
+    seen = scene.seen()
+    assert seen["warden_kv_kept_bytes"] == {("a",): 6 * MIB} and seen["warden_kv_spilled_bytes"] == {("a",): 7 * MIB}
+    assert seen["vllm:kv_cache_usage_perc"][("a", "0")] == 0.1
+
+
 def test_of_a_silent_worker_only_what_is_still_true(scene):
     scene.model(0, age_ns=STALE_NS)
     seen = scene.seen()

@@ -79,3 +79,12 @@ def test_the_whole_took_no_less_time_than_its_parts():
     found = whole(OllamaFace("tiny", chat=True), end=end)
     parts = found["load_duration"] + found["prompt_eval_duration"] + found["eval_duration"]
     assert found["total_duration"] == parts == 9_000_000
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("text", ["a", '"quoted"\n', "\x00\u2028 \U0001f600", "%b %d"])
+def test_text_alone_looks_as_any_other_line(chat, text):
+    face = OllamaFace('a "model" %b', chat=chat)
+    assert face.tokens(Tokens("1", 0, [1], text), AT) == face._line(text, AT, {"done": False})
+    face.model = "another"
+    assert face.tokens(Tokens("1", 0, [1], text), AT) == face._line(text, AT, {"done": False})

@@ -3,9 +3,12 @@
 import json
 import math
 
+import pytest
+
 from gateway.http.heard import Heard
 from gateway.http.heard_choices import HeardChoices
 from gateway.http.openai_face import LOGPROB_MIN, ChatCompletionFace
+from gateway.http.streams import sse
 from gateway.protocol import CallPiece, Done, TokenLogprob, Tokens, Usage
 from tests.support.fake_gateway import TIMINGS, done, said
 
@@ -107,3 +110,15 @@ def test_usage_tells_what_was_kept_and_what_was_reasoning():
     assert usage == {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17,
                      "prompt_tokens_details": {"cached_tokens": 4},
                      "completion_tokens_details": {"reasoning_tokens": 3}}
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("text", ["a", '"quoted"\n', "\x00\u2028 \U0001f600", "</script>", "%b %d"])
+def test_a_chunk_that_is_put_together_is_what_encoding_it_as_a_whole_gives(include_usage, text):
+    face = ChatCompletionFace("chatcmpl-1", 7, include_usage=include_usage, maker='a "maker" %d')
+    for face.model in ('one "model" %b', "another"):  # the name changes with who answers
+        base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 7, "model": face.model,
+                "system_fingerprint": f'a "maker" %d-{face.model}'}
+        choice = {"index": 3, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
+        whole = sse({**base, "choices": [choice]} | ({"usage": None} if include_usage else {}))
+        assert face._text(3, text) == face._delta(3, {"content": text}) == whole
