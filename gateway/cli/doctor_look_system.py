@@ -20,7 +20,7 @@ from control.darwin import read_sysctl
 from control.home import Home
 from gateway.cli.doctor_system import ClockFact, LimitsFact, MlxFact, PathFact, PythonFact, VariablesFact
 
-NEEDED = ("msgspec", "numpy", "psutil", "zmq", "rich", "starlette", "structlog", "supervisor", "tokenizers", "typer",
+NEEDED = ("msgspec", "numpy", "psutil", "zmq", "rich", "starlette", "supervisor", "tokenizers", "typer",
           "uvicorn")
 PREFIXES = ("WARDEN_", "OLLAMA_", "MLX_", "HF_")
 OURS = {"WARDEN_HOME", "WARDEN_CONFIG", "WARDEN_KEY", "WARDEN_PRESSURE_FILE", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN",

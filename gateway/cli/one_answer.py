@@ -72,9 +72,9 @@ class Meanwhile:
         self._shown = None
 
     def show(self, event: "Event") -> None:
-        from gateway.protocol import HANDED_ON, Accepted, Note, Progress, Started
+        from gateway.protocol import HANDED_ON, PAUSED, Accepted, Note, Progress, Started
 
-        if isinstance(event, Progress) and event.reason != HANDED_ON:
+        if isinstance(event, Progress) and event.reason not in (HANDED_ON, PAUSED):  # a half line may stand there
             self._line().update(event)
         elif isinstance(event, Note):
             self._line().say(event.text)

@@ -43,7 +43,8 @@ def facts_of(line: dict) -> list[str]:
     facts.append(breaker and f"breaker {breaker.replace('_', '-')}")
     if line.get("memory_bytes") or line.get("share_bytes"):
         facts.append(f"{size_text(line['memory_bytes'])} of {size_text(line['share_bytes'])}")
-    facts += [f"{line[name]} {name.replace('_', ' ')}" for name in ("in_flight", "queued") if line[name] is not None]
+    facts += [f"{in_flight(line)} in flight"] if line["in_flight"] is not None else []
+    facts += [f"{line['queued']} queued"] if line["queued"] is not None else []
     facts.append(line["tokens_per_s"] and f"{line['tokens_per_s']:.0f} tok/s")
     for word, name in (("context", "context_length"), ("pid", "pid")):
         facts += [f"{word} {line[name]}"] if line.get(name) else []
@@ -53,7 +54,7 @@ def facts_of(line: dict) -> list[str]:
 def cells(line: dict) -> list[str]:
     """One line of the table, in the order of HEADER."""
     sizes = "/".join(size_text(line[name]) for name in ("memory_bytes", "share_bytes"))
-    numbers = [_number(line[name]) for name in ("in_flight", "queued")]
+    numbers = [in_flight(line), _number(line["queued"])]
     rate = f"{line['tokens_per_s']:.0f}" if line["tokens_per_s"] else "-"
     return [line["name"], line["state"], str(line["pid"] or "-"), "-" if sizes == "-/-" else sizes,
             str(line["context_length"] or "-"), *numbers, rate, line["until"], line["reason"]]
@@ -63,6 +64,12 @@ def relay_cells(line: dict) -> list[str]:
     """One line of the table, in the order of RELAY_HEADER."""
     return [line["name"], line["state"], line["breaker"].replace("_", "-") or "-", str(line["pid"] or "-"),
             _number(line["in_flight"]), _number(line["queued"]), line["reason"]]
+
+
+def in_flight(line: dict) -> str:
+    """How many answers are under way, and how many of these are paused, if any."""
+    paused = line.get("paused")
+    return f"{line['in_flight']} ({paused} paused)" if paused else _number(line["in_flight"])
 
 
 def _number(count: int | None) -> str:

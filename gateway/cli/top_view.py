@@ -14,7 +14,7 @@ from rich.text import Text
 
 from control.decisions import EVICTION, LOAD, MEMORY, ORDER, REFUSAL, ROUTE, TROUBLE, Decision
 from control.overview import CLASSES, size_text
-from gateway.cli.ps_lines import TOGETHER, facts_of, joined
+from gateway.cli.ps_lines import TOGETHER, facts_of, in_flight, joined
 from gateway.cli.text_table import printable
 from gateway.cli.top_bars import Marks, memory_bar, share_bar
 from gateway.cli.top_history import TOTAL, History, sparkline
@@ -215,7 +215,7 @@ def _cells(line: dict, view: View) -> tuple[str, ...]:
     rate = f"{line['tokens_per_s']:.0f}" if line["tokens_per_s"] else "-"
     values = view.history.of(line["name"])
     spark = sparkline(values, SPARK_COLUMNS, view.marks.spark) if any(values) else ""
-    counts = ["-" if line[name] is None else str(line[name]) for name in ("in_flight", "queued")]
+    counts = [in_flight(line), "-" if line["queued"] is None else str(line["queued"])]
     return line["name"], state, *counts, rate, spark, "/".join(sizes) if sizes != ["-", "-"] else "-", line.get(
         "until", "-")
 

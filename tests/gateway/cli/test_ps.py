@@ -73,8 +73,8 @@ def test_ps_shows_a_model_that_answers(home: Home, capsys: pytest.CaptureFixture
     assert ps(capsys) == {
         "kind": "model", "name": "tiny", "state": "ready", "pid": PID, "memory_bytes": 300 * MIB, "peak_bytes": 0,
         "share_bytes": 3 * GIB // 2,
-        "context_length": 4096, "load_percent": None, "in_flight": 2, "unfinished": 2, "queued": 3, "tokens_per_s": 0.0,
-        "pinned": False,
+        "context_length": 4096, "load_percent": None, "in_flight": 2, "paused": 0, "unfinished": 2, "queued": 3,
+        "tokens_per_s": 0.0, "pinned": False,
         "keep_until_s": None, "until": "in use", "reason": "loaded for 2 that wait"}
 
 
