@@ -30,9 +30,9 @@ from bench.eviction_load import DRAIN_WITHIN_S, News, Plan, decode_news, encode,
 from bench.eviction_orders import Operator
 from bench.eviction_report import Clients, Seen, faults_of
 from bench.machine import Watch, busy_sentence, read_machine
-from bench.options import SEED_DEFAULT, Parser, command_line, number, whole
+from bench.options import SEED_DEFAULT, Parser, add_output_options, command_line, number, whole
 from bench.program import BenchFailed
-from bench.report import choose_path, print_report, utc_now, write_json
+from bench.report import choose_path, finish, utc_now
 from bench.rounds import say
 from bench.stack import Stack
 from gateway.client import BlockingClient, GatewayClient, GatewayError
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     """Run, tell, write. 0: nothing was lost; 1: something was, or too little was tried. Raises: BenchFailed."""
     options = read_options(arguments)
     started_at = utc_now()
-    path = choose_path(NAME, started_at, options.json)
+    path = choose_path(NAME, started_at, options.json, options.save)
     say(f"starting a stack of {options.models} echo models")
     with stack_of(options) as stack:
         watch = Watch(stack.pids())
@@ -72,9 +72,8 @@ def main(arguments: list[str]) -> int:
         "model": "echo engine", "seed": options.seed,
         "settings": {name: getattr(options, name) for name in
                      ("evictions", "rate", "models", "kills", "at_once", "without", "seconds")} | SETTINGS,
-        "busy": [busy] if busy else [], "targets": {"warden": eviction_report.figures(seen)}, "ratios": {}}
-    write_json(result, path)
-    print_report(result, eviction_report.tables_of(seen), path)
+        "busy": [busy] if busy else [], "targets": {"warden": eviction_report.figures(seen)}}
+    finish(result, eviction_report.tables_of(seen), path)
     if seen.interrupted:
         raise KeyboardInterrupt
     return 1 if faults_of(seen) else 0
@@ -96,8 +95,7 @@ def read_options(arguments: Sequence[str]) -> argparse.Namespace:
                         help="switch keys off, gate or gate,worker: answers must then be lost")
     parser.add_argument("--seed", type=int, default=SEED_DEFAULT,
                         help="of requests, orders and kills; their times are not repeatable (%(default)s)")
-    parser.add_argument("--json", metavar="PATH", default="", help="where to write all figures "
-                        "(default: bench-eviction-TIME.json in the current directory)")
+    add_output_options(parser)
     options = parser.parse_args(arguments)
     if options.without and not set(options.without.split(",")) <= set(KEYS):
         parser.error(f"--without: {options.without!r} is not {KEYS[0]} or {','.join(KEYS)}")

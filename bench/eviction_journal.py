@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from bench.records import percentile
-from bench.report import Table, figure
+from bench.table import Table, figure
 
 RECENT_MS = 100.0  # an eviction counts if the worker had traffic so recently
 STEPS = ("handshake", "exit", "verify")

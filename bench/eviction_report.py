@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bench.eviction_check import RETRIED, Judgement, Kill, Loss
 from bench.eviction_journal import RECENT_MS, Evicted, steps_of, steps_table
 from bench.eviction_orders import EVICTED
-from bench.report import WIDTH_MAX_COLUMNS, Table, figure
+from bench.table import WIDTH_MAX_COLUMNS, Table, figure
 
 LOSSES_SHOWN_MAX = 20
 DETAIL_MAX_CHARS = 50

@@ -93,7 +93,7 @@ async def follow(plan: Plan, pipe: Pipe) -> None:
 def open_asker(plan: Plan) -> Asker:
     if plan.kind == "zmq":
         return ZmqAsker(plan.address, plan.model)
-    return HttpAsker(plan.address, plan.model, plan.headers, warm_connections=max(plan.streams, 1))
+    return HttpAsker(plan.address, plan.model, plan.headers, max(plan.streams, 1), plan.kind)
 
 
 async def open_loop(plan: Plan, asker: Asker, start: float) -> list[Heard]:

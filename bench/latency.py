@@ -16,13 +16,15 @@ from random import Random
 from typing import NamedTuple
 
 from bench.arrivals import ScheduleRefused, closed_loop, open_loop, read_mix
+from bench.figures import Figure
 from bench.load import PROCESSES_MAX, Target, Unreachable, check_target, run_load, running_limit
 from bench.machine import read_machine, server_pids
 from bench.options import Parser, add_run_options, add_target_options, command_line, number, read_targets, whole
-from bench.records import Ask, Group, Summary, median_round, ratio, summarise
-from bench.report import Table, choose_path, figure, print_report, utc_now, write_json
+from bench.records import Ask, Group, Summary, median_round, summarise
+from bench.report import choose_path, finish, utc_now
 from bench.rounds import Contestant, choose_busy, figures_of, measure_in_turn, say
 from bench.stack import ECHO, RANDOM_MODELS, Stack, weights_of
+from bench.table import Table, figure
 
 MODEL_DEFAULT = "1m"
 RATE_DEFAULT_PER_S = 4.0
@@ -32,6 +34,8 @@ REQUESTS_PER_STREAM = 8
 STREAMS_MAX = 1024
 RUNNING_MAX = 256  # the largest batch of our worker
 RUNNING_DEFAULT = 8
+HTTP, ZMQ = "warden", "warden-zmq"
+MEASURED = "measured"  # what a model of the user's own is called in our stack
 P99_MIN = 100  # answers; of fewer, the 99th percentile is the longest
 EXAMPLES = """examples:
   python -m bench latency                                       a stack of its own, with random weights
@@ -39,6 +43,7 @@ EXAMPLES = """examples:
   python -m bench latency --model mlx-community/Phi-3.5-mini-instruct-4bit --max-tokens 128
   python -m bench latency --url http://127.0.0.1:11435 --model-of warden=phi3.5-mini-4k
   python -m bench latency --against ollama=http://127.0.0.1:11434 --model-of ollama=phi3.5
+  python -m bench latency --against o=http://127.0.0.1:11434 --dialect-of o=ollama --model-of o=phi3.5
   python -m bench latency --against far=https://api.example.org --key-of far=FAR_API_KEY --closed 4
 """
 CLASS_COLUMNS = ("class", "asked", "done", "refused", "failed", "first\np50", "text\np95", "(ms)\np99",
@@ -62,7 +67,7 @@ def main(arguments: list[str]) -> int:
     except ScheduleRefused as refused:
         parser.error(str(refused))
     started_at = utc_now()
-    path = choose_path("latency", started_at, options.json)
+    path = choose_path("latency", started_at, options.json, options.save)
     named = [check_target(target) for target in named]
     limit = running_limit(named[0]) if options.url else options.max_running
     with stack_of(options) as (ours, pids):
@@ -80,10 +85,9 @@ def main(arguments: list[str]) -> int:
         "targets": {target.name: {"kind": target.kind, "address": target.address, "model": target.model,
                                   "median": median_round([run.summary for run in runs[target.name]]),
                                   "rounds": turns[target.name]} for target in targets},
-        "ratios": ratios_of(runs),
+        "figures": figures_of_latency(runs), "readme": [readme_table(targets, runs, options.model)],
     }
-    write_json(result, path)
-    print_report(result, tables_of(targets, runs), path)
+    finish(result, tables_of(targets, runs), path)
     return 0
 
 
@@ -160,10 +164,10 @@ def stack_of(options: argparse.Namespace) -> Iterator[tuple[list[Target], list[i
     name, body = options.model, f"batch_size = {options.max_running}"  # whatever may run, runs as one batch
     if options.model not in (*RANDOM_MODELS, ECHO):
         # a JSON string is a TOML string too
-        name, body = "measured", f"path = {json.dumps(weights_of(options.model))}\n{body}"
+        name, body = MEASURED, f"path = {json.dumps(weights_of(options.model))}\n{body}"
     say("starting a stack")
     with Stack.started({name: body}, max_running=options.max_running) as stack:
-        targets = [Target("warden", "http", stack.url, name), Target("warden-zmq", "zmq", stack.clients, name)]
+        targets = [Target(HTTP, "http", stack.url, name), Target(ZMQ, "zmq", stack.clients, name)]
         yield targets, stack.pids()
 
 
@@ -190,18 +194,34 @@ def told(name: str, run: Run) -> str:
 # -- telling -------------------------------------------------------------------------------------------------------
 
 
-def ratios_of(runs: Mapping[str, Sequence[Run]]) -> dict[str, float | None]:
-    """The first target over each other, round by round: below 1 is better for times, above 1 for tokens."""
+READS = (("first text p50", "lower", "ms", lambda one: one.ttft_ms.p50),
+         ("first text p95", "lower", "ms", lambda one: one.ttft_ms.p95),
+         ("between texts p50", "lower", "ms", lambda one: one.between_ms.p50),
+         ("whole answer p50", "lower", "ms", lambda one: one.total_ms.p50),
+         ("tokens per second", "higher", "tokens/s", lambda one: one.tokens_per_s))
+
+
+def figures_of_latency(runs: Mapping[str, Sequence[Run]]) -> list[Figure]:
+    """Our stack by itself, over HTTP and ZeroMQ; and over HTTP beside each other server, round by round."""
     first, *others = runs
-    found = {}
-    for other in others:
-        for what, read in (("first text p50", lambda one: one.all.ttft_ms.p50),
-                           ("between texts p50", lambda one: one.all.between_ms.p50),
-                           ("whole answer p50", lambda one: one.all.total_ms.p50),
-                           ("tokens per second", lambda one: one.all.tokens_per_s)):
-            found[f"{what}, {first} / {other}"] = ratio(*([read(run.summary) for run in runs[name]]
-                                                          for name in (first, other)))
-    return found
+    values = {(name, what): [read(run.summary.all) for run in of_name] for name, of_name in runs.items()
+              for what, _, _, read in READS}
+    alone = [Figure(f"{what}, {name}", better, values[name, what], unit) for name in runs if name in (first, ZMQ)
+             for what, better, unit, _ in READS]
+    return alone + [Figure(f"{what}, {first} beside {other}", better, values[first, what], unit, values[other, what],
+                           other) for other in others if other != ZMQ for what, better, unit, _ in READS]
+
+
+def readme_table(targets: Sequence[Target], runs: Mapping[str, Sequence[Run]], model: str) -> Table:
+    """Everybody who was measured, each with its model, since times of two models say little; `model`: of our stack."""
+    rows = []
+    for target in targets:
+        every = median_round([run.summary for run in runs[target.name]]).all
+        asked = model if target.model == MEASURED else target.model or "its own choice"
+        rows.append((f"{target.name} ({asked})",
+                     *(figure(read(every)) for *_, read in READS), str(every.done), str(every.n - every.done)))
+    return Table("`bench latency`, requests as they come, milliseconds",
+                 ("", *(what for what, *_ in READS), "answers", "failed"), rows)
 
 
 def tables_of(targets: Sequence[Target], runs: Mapping[str, Sequence[Run]]) -> list[Table]:

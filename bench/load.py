@@ -18,8 +18,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import multiprocess
 
+from bench.dialects import DIALECTS, error_words, first_model
 from bench.generator import Plan, Results, encode, generate
-from bench.http_load import ANSWER_WITHIN_S, error_words
+from bench.http_load import ANSWER_WITHIN_S
 from bench.program import BenchFailed
 from bench.records import Ask, Heard
 from gateway.client import BlockingClient, GatewayError
@@ -36,10 +37,12 @@ decode_results = msgspec.msgpack.Decoder(Results).decode
 
 
 class Target(NamedTuple):
-    """Whom to ask. `model` "": the first of its /v1/models; where it lists none, and over ZeroMQ, its own choice."""
+    """Whom to ask. `kind`: how; of HTTP "" is to be found out (`check_target`), "http" is OpenAI's dialect. `model` "":
+    the first that it lists; where it lists none, and over ZeroMQ, its own choice.
+    """
 
     name: str
-    kind: Literal["http", "zmq"]
+    kind: Literal["", "http", "ollama", "zmq"]
     address: str  # base URL without /v1; or the endpoint of clients.ipc
     model: str = ""
     headers: dict[str, str] = {}  # more request headers (HTTP), such as a key; never changed
@@ -69,12 +72,24 @@ class LoadFailed(BenchFailed):
 
 
 def check_target(target: Target) -> Target:
-    """The target with its model filled in if the server lists one, after it has answered. Raises: Unreachable."""
+    """The target with its dialect, and with its model if the server lists one, after it has answered.
+
+    A server that speaks both dialects is asked in OpenAI's, one that lists its models in neither too.
+    Raises: Unreachable.
+    """
     if target.kind == "zmq":
         return _check_gateway(target)
-    body = b""
+    for kind in [target.kind] if target.kind else DIALECTS:
+        found = first_model(_list_models(target, DIALECTS[kind].models), DIALECTS[kind])
+        if found is not None:
+            return target._replace(kind=kind, model=target.model or found)
+    return target._replace(kind=target.kind or "http")
+
+
+def _list_models(target: Target, path: str) -> bytes:
+    """What it says there; "" if it has no such path. Raises: Unreachable."""
     try:
-        body = _get(target, "/v1/models")
+        return _get(target, path)
     except urllib.error.HTTPError as error:
         with error:
             body = error.read(MODELS_MAX_BYTES)
@@ -84,10 +99,10 @@ def check_target(target: Target) -> Target:
         if error.code in (401, 403):
             raise Unreachable(f"{target.name}: {target.address} answers {error.code} {error_words(body)}; "
                               f"give its key by --key-of {target.name}=VARIABLE") from None
+        return b""
     except (OSError, http.client.HTTPException) as problem:
         reason = getattr(problem, "reason", problem)
         raise Unreachable(f"{target.name}: {target.address} does not answer ({reason})") from None
-    return target if target.model else target._replace(model=first_model(body))
 
 
 def running_limit(target: Target) -> int | None:
@@ -109,17 +124,6 @@ def _get(target: Target, path: str) -> bytes:
         return answer.read(MODELS_MAX_BYTES)
 
 
-def first_model(body: bytes) -> str:
-    """Of a list of models as OpenAI has it; "" if it is none, or empty."""
-    try:
-        listed = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    models = listed.get("data") if isinstance(listed, dict) else None
-    first = models[0] if isinstance(models, list) and models else None
-    return str(first.get("id") or "") if isinstance(first, dict) else ""
-
-
 def _check_gateway(target: Target) -> Target:
     try:
         with BlockingClient(target.address) as client:
@@ -138,7 +142,7 @@ def run_load(target: Target, asks: list[Ask], streams: int = 0, processes: int =
     `streams` 0: open loop, each ask goes at its `at_s` whatever the others do. `streams` > 0: closed loop, that many
     at once over all processes, the next goes when one ends. Raises: Unreachable, LoadFailed.
     """
-    if target.kind == "http" and not target.model:
+    if not target.kind or target.kind != "zmq" and not target.model:
         target = check_target(target)
     processes = max(1, min(processes, PROCESSES_MAX, len(asks), streams or PROCESSES_MAX))
     plans = [Plan(target.kind, target.address, target.model, target.headers, share(streams, processes, number),

@@ -12,10 +12,12 @@ branches for macOS have not been run on a Mac.
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,6 +55,13 @@ def cpu_model() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model")))
     return next(names, "") or platform.processor() or platform.machine()
+
+
+def machine_name() -> str:
+    """What its folder in bench/results is called, such as linux-2core or apple-m3-max."""
+    if sys.platform == "darwin":
+        return re.sub("[^a-z0-9]+", "-", cpu_model().lower()).strip("-") or "mac"
+    return f"{platform.system().lower()}-{os.cpu_count()}core"
 
 
 def git_commit(root: Path = ROOT) -> str:
@@ -128,6 +137,19 @@ def own_cpu_s(pids: Iterable[int]) -> float:
             # macOS has no times of ended children
             total_s += times.user + times.system + times.children_user + times.children_system
     return total_s
+
+
+def module_cpu_s(pids: Iterable[int]) -> Counter[str]:
+    """Seconds that these processes and their descendants have used, by the Python module that they run (`-m NAME`)."""
+    used: Counter[str] = Counter()
+    for process in family(pids):
+        try:
+            words, times = process.cmdline(), process.cpu_times()
+        except psutil.Error:
+            continue  # it ended just now
+        if "-m" in words[:-1]:
+            used[words[words.index("-m") + 1]] += times.user + times.system
+    return used
 
 
 def family(pids: Iterable[int]) -> list[psutil.Process]:

@@ -16,13 +16,14 @@ from random import Random
 from bench.arrivals import closed_loop
 from bench.load import Target, run_load
 from bench.machine import Watch, busy_sentence, read_machine
-from bench.options import SEED_DEFAULT, Parser, command_line, number, whole
-from bench.plot import Line, svg_of
+from bench.options import SEED_DEFAULT, Parser, add_output_options, command_line, number, whole
+from bench.plot import Line, Plot, draw
 from bench.program import BenchFailed
 from bench.records import Summary, summarise
-from bench.report import Table, choose_path, figure, print_report, utc_now, write_json
+from bench.report import choose_path, finish, utc_now
 from bench.rounds import say
 from bench.stack import RANDOM_MODELS, Stack, weights_of
+from bench.table import Table, figure
 from bench.table_samples import SAMPLES_PER_S, Sample, table_sampled
 
 NAME = "memory"
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
     """Run, tell, write. 0: it stayed below its share and answered everything. Raises: BenchFailed."""
     options = make_parser().parse_args(arguments)
     started_at = utc_now()
-    path = choose_path(NAME, started_at, options.json)
+    path = choose_path(NAME, started_at, options.json, options.save)
     own = options.model not in RANDOM_MODELS
     name = MEASURED if own else options.model
     body = f"batch_size = {options.sequences}\nmemory_gb = {options.share}"
@@ -61,19 +62,19 @@ def main(arguments: list[str]) -> int:
     if not of_worker:
         raise BenchFailed("the worker does not say in the table what its share is")
     faults = faults_of(of_worker, summary)
-    plot = path.with_suffix(".svg")
-    write_plot(plot, f"{options.model}: share and use, {options.sequences} sequences", of_worker)
+    plot = plot_of(f"{options.model}: share and use, {options.sequences} sequences", of_worker)
     result = {
         "command": command_line(NAME, arguments), "bench": NAME, "started_at": started_at, "machine": read_machine(),
         "model": options.model, "seed": options.seed,
         "settings": {"memory_gb": options.share, "sequences": options.sequences, "requests": options.requests,
                      "prompt_chars": options.prompt_chars, "max_tokens": options.max_tokens,
                      "samples_per_s": SAMPLES_PER_S},
-        "busy": [busy] if busy else [], "ratios": {},
+        "busy": [busy] if busy else [], "plots": [plot],
         "targets": {"warden": {"verdict": verdict(faults), "highest_bytes": highest_of(of_worker), "answers": summary,
-                               "plot": str(plot), "samples": of_worker}}}
-    write_json(result, path)
-    print_report(result, tables_of(of_worker, faults, summary, plot), path)
+                               "samples": of_worker}}}
+    drawn = path.with_name(f"{path.stem}-{plot.name}.svg")
+    finish(result, tables_of(of_worker, faults, summary, drawn), path)
+    draw(plot, drawn)
     return 1 if faults else 0
 
 
@@ -88,8 +89,7 @@ def make_parser() -> Parser:
     parser.add_argument("--prompt-chars", type=whole(1, 1_000_000), default=3_000, help="(%(default)s)")
     parser.add_argument("--max-tokens", type=whole(1, 1_000_000), default=32, help="of each answer (%(default)s)")
     parser.add_argument("--seed", type=int, default=SEED_DEFAULT, help="of the prompts (%(default)s)")
-    parser.add_argument("--json", metavar="PATH", default="", help="where to write all figures; the plot goes beside "
-                        "it (default: bench-memory-TIME.json in the current directory)")
+    add_output_options(parser)
     return parser
 
 
@@ -141,12 +141,8 @@ def tables_of(samples: Sequence[Sample], faults: Sequence[str], summary: Summary
     return [*tables, Table("Over time", ("", "plot"), [("share against use", str(plot))])]
 
 
-def write_plot(path: Path, title: str, samples: Sequence[Sample]) -> None:
-    """Raises: BenchFailed."""
+def plot_of(title: str, samples: Sequence[Sample]) -> Plot:
     reads = {"share": lambda one: one.share_bytes, "footprint": lambda one: one.footprint_bytes,
              "active and cache": lambda one: one.active_bytes + one.cache_bytes, "active": lambda one: one.active_bytes}
     lines = [Line(name, [(one.at_s, read(one) / GIB) for one in samples]) for name, read in reads.items()]
-    try:
-        path.write_text(svg_of(title, "seconds", "GiB", lines), encoding="utf-8")
-    except OSError as problem:
-        raise BenchFailed(f"{path} cannot be written ({problem.strerror}); give another --json PATH") from None
+    return Plot("share", title, "seconds", "GiB", lines)

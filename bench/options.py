@@ -7,12 +7,15 @@ password in it (the report repeats it), a name that a target of the bench itself
 
 import argparse
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from bench.dialects import DIALECT_NAMES
 from bench.load import Target
+from bench.machine import machine_name
 from bench.ref_batch import NAME as BARE
 from bench.ref_server import NAME as REFERENCE_SERVER
 
@@ -35,19 +38,42 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_run_options(parser: Parser) -> None:
-    """--seed, --rounds, --json."""
+    """--seed, --rounds, and those of `add_output_options`."""
     parser.add_argument("--seed", type=int, default=SEED_DEFAULT, help="of prompts and arrivals (%(default)s)")
     parser.add_argument("--rounds", type=whole(1, ROUNDS_MAX), default=ROUNDS_DEFAULT,
                         help="each target is measured that often, in turn; figures are medians (%(default)s)")
+    add_output_options(parser)
+
+
+def add_output_options(parser: Parser) -> None:
+    """--json and --save, for `report.choose_path`."""
     parser.add_argument("--json", metavar="PATH", default="", help="where to write all figures "
                         "(default: bench-NAME-TIME.json in the current directory)")
+    add_save_option(parser)
+
+
+def add_save_option(parser: Parser) -> None:
+    """--save: None if it is not given."""
+    parser.add_argument("--save", nargs="?", metavar="MACHINE", type=machine_folder, const=machine_name(),
+                        help="write all figures, a page and plots into bench/results/MACHINE instead, in place of "
+                        "what this bench left there (default name: %(const)s)")
+
+
+def machine_folder(text: str) -> str:
+    """An argparse type: a name for a folder, that a URL and a shell take as it is."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,39}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name such as linux-2core: lower case letters, digits, - .")
+    return text
 
 
 def add_target_options(parser: Parser) -> None:
-    """--url, --against, --model-of, --key-of; see `read_targets`."""
+    """--url, --against, --dialect-of, --model-of, --key-of; see `read_targets`."""
     parser.add_argument("--url", default="", help="measure this running stack instead of starting one")
     parser.add_argument("--against", action="append", default=[], metavar="NAME=URL",
-                        help="measure this OpenAI-compatible server too, in turn with ours; repeatable")
+                        help="measure this OpenAI- or Ollama-compatible server too, in turn with ours; repeatable")
+    parser.add_argument("--dialect-of", action="append", default=[], metavar="NAME=DIALECT",
+                        help=f"how a target is asked: {' or '.join(DIALECT_NAMES)} (default: as it lists its models; "
+                        "openai, if it speaks both)")
     parser.add_argument("--model-of", action="append", default=[], metavar="NAME=MODEL",
                         help="the model to ask of a target (default: the first that it lists)")
     parser.add_argument("--key-of", action="append", default=[], metavar="NAME=VARIABLE",
@@ -62,11 +88,15 @@ def read_targets(parser: Parser, options: argparse.Namespace, environ: Mapping[s
         parser.error(f"--against: each target needs a name of its own, and {', '.join(OURS)} are taken")
     models = dict(_pairs(parser, "--model-of", options.model_of))
     variables = dict(_pairs(parser, "--key-of", options.key_of))
-    for name in (*models, *variables):
+    dialects = dict(_pairs(parser, "--dialect-of", options.dialect_of))
+    for name, dialect in dialects.items():
+        if dialect not in DIALECT_NAMES:
+            parser.error(f"--dialect-of {name}={dialect}: there are {' and '.join(DIALECT_NAMES)}")
+    for name in (*models, *variables, *dialects):
         if name not in names:
             parser.error(f"there is no target {name!r}; name one by --against {name}=URL" + (
                 "" if options.url else ", or the stack by --url (it is then called warden)"))
-    return [Target(name, "http", _base_url(parser, url), models.get(name, ""),
+    return [Target(name, DIALECT_NAMES.get(dialects.get(name, ""), ""), _base_url(parser, url), models.get(name, ""),
                    _headers(parser, variables.get(name, ""), environ)) for name, url in urls]
 
 
@@ -81,7 +111,7 @@ def _pairs(parser: Parser, option: str, texts: Sequence[str]) -> list[tuple[str,
 
 
 def _base_url(parser: Parser, url: str) -> str:
-    """Without a slash or /v1 at its end."""
+    """Without a slash, /v1 or /api at its end."""
     try:
         parts = urlsplit(url)
         whole_url = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc \
@@ -90,7 +120,7 @@ def _base_url(parser: Parser, url: str) -> str:
         whole_url = False
     if not whole_url:
         parser.error(f"{url!r} is not a URL such as http://127.0.0.1:8080 (keys go by --key-of)")
-    return url.rstrip("/").removesuffix("/v1")
+    return url.rstrip("/").removesuffix("/v1").removesuffix("/api")
 
 
 def _headers(parser: Parser, variable: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -15,18 +15,20 @@ from random import Random
 from typing import NamedTuple
 
 from bench.arrivals import closed_loop
+from bench.figures import Figure
 from bench.load import Loaded, Target, run_load
 from bench.machine import read_machine
 from bench.options import Parser, add_run_options, command_line, whole
 from bench.program import BenchFailed, own_folder
-from bench.records import Ask, Spread, median_of, median_spread, ratio, spread_ms, summarise
+from bench.records import Ask, Spread, median_of, median_spread, spread_ms, summarise
 from bench.ref_echo import NAME as ECHO_SERVER
 from bench.ref_echo import uvicorn_echo
 from bench.ref_relay import NAME as RELAY
 from bench.ref_relay import Relay, bare_relay
-from bench.report import Table, choose_path, figure, print_report, utc_now, write_json
+from bench.report import choose_path, finish, utc_now
 from bench.rounds import Contestant, Turn, choose_busy, figures_of, measure_in_turn, say
 from bench.stack import ECHO, Stack
+from bench.table import Table, figure
 
 NAME = "overhead"
 OURS_ZMQ, OURS_HTTP = "warden-zmq", "warden"
@@ -35,6 +37,7 @@ OUTSTANDING_MAX = 256  # the largest batch of our worker
 REQUESTS_MAX = 100_000
 PROMPT_CHARS = 60
 WARM_REQUESTS = 200
+ZMQ_MOST, SATURATED_LEAST, HTTP_MOST = 1.8, 0.5, 1.5  # of the bare ones
 
 EXAMPLES = """
 examples:
@@ -60,7 +63,7 @@ def main(arguments: list[str]) -> int:
     parser = make_parser()
     options = parser.parse_args(arguments)
     started_at = utc_now()
-    json_path = choose_path(NAME, started_at, options.json)
+    json_path = choose_path(NAME, started_at, options.json, options.save)
     counts = {"": options.requests, SATURATED: options.saturated_requests}
     asks = {kind: closed_loop(Random(f"{options.seed}{kind}"), count, {"medium": 1.0}, PROMPT_CHARS, 1)
             for kind, count in counts.items()}
@@ -76,9 +79,8 @@ def main(arguments: list[str]) -> int:
                      "saturated_requests": options.saturated_requests, "rounds": options.rounds,
                      "prompt_chars": PROMPT_CHARS, "max_running": options.outstanding},
         "busy": choose_busy(turns), "targets": {name: figures(of_name) for name, of_name in turns.items()},
-        "ratios": ratios(paths), "differences_ms": differences_ms(paths)}
-    write_json(result, json_path)
-    print_report(result, tables_of(paths), json_path)
+        "figures": figures_to_reach(paths), "readme": [readme_table(paths, options.outstanding)]}
+    finish(result, tables_of(paths), json_path)
     return 0
 
 
@@ -158,25 +160,33 @@ def figures(turns: Sequence[Turn[Path]]) -> dict[str, object]:
             "per_s": median_of(path.per_s for path in paths), "rounds": [turn.record() for turn in turns]}
 
 
-def ratios(paths: Mapping[str, Sequence[Path]]) -> dict[str, float | None]:
-    """Ours to the bare ones: times of a single request (lower is better) and requests per second (higher is)."""
+def figures_to_reach(paths: Mapping[str, Sequence[Path]]) -> list[Figure]:
+    """Ours beside the bare ones: p50 of a single request, and requests per second."""
     p50 = {name: [path.total_ms.p50 for path in of_name] for name, of_name in paths.items()}
     per_s = {name: [path.per_s for path in of_name] for name, of_name in paths.items()}
-    return {
-        f"p50, {OURS_ZMQ} / {RELAY}": ratio(p50[OURS_ZMQ], p50[RELAY]),
-        f"p50, {OURS_HTTP} / {ECHO_SERVER}": ratio(p50[OURS_HTTP], p50[ECHO_SERVER]),
-        f"requests per s{SATURATED}, {OURS_ZMQ} / {RELAY}":
-            ratio(per_s[OURS_ZMQ + SATURATED], per_s[RELAY + SATURATED]),
-    }
+    return [
+        Figure("one-token request over ZeroMQ to an echo worker and back, p50", "lower", p50[OURS_ZMQ], "ms",
+               p50[RELAY], RELAY, ZMQ_MOST),
+        Figure("requests/s over ZeroMQ to an echo worker and back, saturated", "higher", per_s[OURS_ZMQ + SATURATED],
+               "requests/s", per_s[RELAY + SATURATED], RELAY, SATURATED_LEAST),
+        Figure("one-token request over HTTP less the one over ZeroMQ, p50", "lower",
+               differences_ms(paths, OURS_HTTP, OURS_ZMQ), "ms", p50[ECHO_SERVER], ECHO_SERVER, HTTP_MOST),
+    ]
 
 
-def differences_ms(paths: Mapping[str, Sequence[Path]]) -> dict[str, float | None]:
-    """What a path costs above another: the median of the differences of the p50 of each round, in milliseconds."""
-    pairs = [(OURS_HTTP, OURS_ZMQ), (OURS_ZMQ, RELAY), (OURS_HTTP, ECHO_SERVER)]
-    return {f"{ours} - {theirs}": median_of(one.total_ms.p50 - other.total_ms.p50
-                                            for one, other in zip(paths[ours], paths[theirs], strict=True)
-                                            if one.total_ms.p50 is not None and other.total_ms.p50 is not None)
-            for ours, theirs in pairs}
+def differences_ms(paths: Mapping[str, Sequence[Path]], ours: str, theirs: str) -> list[float | None]:
+    """What the p50 of one is above that of the other, in each round, in milliseconds."""
+    return [None if one.total_ms.p50 is None or other.total_ms.p50 is None else one.total_ms.p50 - other.total_ms.p50
+            for one, other in zip(paths[ours], paths[theirs], strict=True)]
+
+
+def readme_table(paths: Mapping[str, Sequence[Path]], outstanding: int) -> Table:
+    rows = [(name, milliseconds(median_spread([path.total_ms for path in of_name]).p50),
+             figure(median_of(path.per_s for path in paths[name + SATURATED])) if name + SATURATED in paths else "")
+            for name, of_name in paths.items() if not name.endswith(SATURATED)]
+    return Table("`bench overhead`, one token of the echo engine; the relay is three bare processes with one frame "
+                 "each way, the least that a queue in between can cost",
+                 ("", "p50 one at a time, ms", f"requests/s, {outstanding} outstanding"), rows)
 
 
 def tables_of(paths: Mapping[str, Sequence[Path]]) -> list[Table]:
@@ -187,7 +197,8 @@ def tables_of(paths: Mapping[str, Sequence[Path]]) -> list[Table]:
         share = median_of(path.generator_share for path in of_name)
         rows.append([name, *map(milliseconds, spread), figure(per_s), str(sum(path.done for path in of_name)),
                      str(sum(path.failed for path in of_name)), "-" if share is None else f"{share:.0%}"])
-    differences = [(what, milliseconds(value)) for what, value in differences_ms(paths).items()]
+    differences = [(f"{ours} - {theirs}", milliseconds(median_of(differences_ms(paths, ours, theirs))))
+                   for ours, theirs in ((OURS_HTTP, OURS_ZMQ), (OURS_ZMQ, RELAY), (OURS_HTTP, ECHO_SERVER))]
     return [
         Table("From sending to the end of the answer, median of the rounds",
               ("", "p50, ms", "p95, ms", "p99, ms", "requests\nper s", "answers", "failed", "generator\nCPU"), rows),

@@ -1,18 +1,24 @@
-"""A plot of lines over time, as the text of an SVG file that any browser shows. Pure.
+"""Plots, as SVG files that any browser shows: lines over an axis, or bars by group. Drawn by matplotlib.
 
-Enough for "what was used, against what was given": one pair of axes from 0, a few lines with names. No plotting
-library, because a bench should not need one to show that a line stays under another.
+What is drawn is a value (`Plot`) that a bench puts into its result, so that a plot can be drawn again from the JSON.
+matplotlib is of the extra `bench`, and imported only when something is drawn. The same values give the same file,
+byte for byte, so that a repository does not change when nothing did.
 """
 
-from collections.abc import Sequence
-from math import ceil, log10
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
-WIDTH_PX, HEIGHT_PX = 960, 480
-LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 70, 190, 40, 45
-TICKS_MAX = 8
+from bench.figures import Figure
+from bench.program import BenchFailed
+
+SIZE_INCHES = (9.6, 4.8)
+LABEL_COLUMNS = 40
+BAR_INCHES = 0.5  # for each figure of `draw_figures`
 COLOURS = ("#b00020", "#1f4e9c", "#2e7d32", "#c77700", "#6a1b9a", "#00838f")
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "bench", "font.family": "sans-serif", "font.size": 10,
+         "axes.spines.top": False, "axes.spines.right": False}
 
 
 class Line(NamedTuple):
@@ -22,46 +28,99 @@ class Line(NamedTuple):
     points: Sequence[tuple[float, float]]
 
 
-def svg_of(title: str, x_name: str, y_name: str, lines: Sequence[Line]) -> str:
-    """Both axes begin at 0. A line without points stands in the legend only."""
-    points = [point for line in lines for point in line.points]
-    x_max = max((x for x, _ in points), default=0.0) or 1.0
-    y_max = max((y for _, y in points), default=0.0) * 1.05 or 1.0
-    right, bottom = WIDTH_PX - RIGHT_PX, HEIGHT_PX - BOTTOM_PX
+class Plot(NamedTuple):
+    """`name`: of its file, after that of the bench. With `groups` bars are drawn, the y of each point being a height:
+    each line has a bar in each group, and x is the number of the group, from 0. Axes that are not logarithmic begin
+    at 0.
+    """
 
-    def at(x: float, y: float) -> tuple[float, float]:
-        return LEFT_PX + x / x_max * (right - LEFT_PX), bottom - y / y_max * (bottom - TOP_PX)
-
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH_PX}" height="{HEIGHT_PX}" '
-             'font-family="sans-serif" font-size="12">',
-             f'<rect width="{WIDTH_PX}" height="{HEIGHT_PX}" fill="white"/>',
-             _text(LEFT_PX, TOP_PX - 18, title, "start"),
-             _text((LEFT_PX + right) / 2, HEIGHT_PX - 8, x_name), _text(LEFT_PX, TOP_PX - 4, y_name, "end")]
-    for tick in ticks(x_max):
-        x, y = at(tick, 0)
-        parts += [_stroke(x, y, x, y + 4), _text(x, y + 17, f"{tick:g}")]
-    for tick in ticks(y_max):
-        x, y = at(0, tick)
-        parts += [_stroke(x, y, right, y, "#dddddd"), _text(x - 6, y + 4, f"{tick:g}", "end")]
-    for number, line in enumerate(lines):
-        colour, y = COLOURS[number % len(COLOURS)], TOP_PX + 18 * number + 10
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in line.points))
-        parts += [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>',
-                  _stroke(right + 12, y - 4, right + 32, y - 4, colour), _text(right + 38, y, line.name, "start")]
-    parts += [_stroke(LEFT_PX, bottom, right, bottom), _stroke(LEFT_PX, TOP_PX, LEFT_PX, bottom), "</svg>"]
-    return "\n".join(parts) + "\n"
+    name: str
+    title: str
+    x_name: str
+    y_name: str
+    lines: Sequence[Line]
+    log_x: bool = False
+    log_y: bool = False
+    groups: Sequence[str] = ()
 
 
-def ticks(top: float) -> list[float]:
-    """At most TICKS_MAX round numbers from 0 to `top` (above 0): steps of 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** ceil(log10(top / TICKS_MAX) - 1)
-    step = next(power * factor for factor in (1, 2, 5, 10, 20) if top / (power * factor) < TICKS_MAX)
-    return [float(f"{step * number:.6g}") for number in range(int(top / step) + 1)]
+def plots_in(result: Mapping[str, object]) -> list[Plot]:
+    """Of a result as it was made, or as it was read from its file."""
+    found = [one if isinstance(one, Plot) else Plot(**one) for one in result.get("plots", ())]
+    return [one._replace(lines=[Line(line.name, line.points) if isinstance(line, Line) else Line(**line)
+                                for line in one.lines]) for one in found]
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def draw(plot: Plot, path: Path) -> None:
+    """Write it to `path`, an SVG file. Raises: BenchFailed."""
+    figure, axes = _empty(SIZE_INCHES)
+    if plot.groups:
+        width = 0.8 / max(len(plot.lines), 1)
+        for number, line in enumerate(plot.lines):
+            bars = axes.bar([x + (number - (len(plot.lines) - 1) / 2) * width for x, _ in line.points],
+                            [y for _, y in line.points], width * 0.92, label=line.name,
+                            color=COLOURS[number % len(COLOURS)])
+            axes.bar_label(bars, fmt="%.3g", fontsize=8)
+        axes.set_xticks(range(len(plot.groups)), plot.groups)
+    else:
+        for number, line in enumerate(plot.lines):
+            axes.plot([x for x, _ in line.points], [y for _, y in line.points], label=line.name, linewidth=1.5,
+                      marker="." if len(line.points) <= 20 else "", color=COLOURS[number % len(COLOURS)])
+    axes.set(title=plot.title, xlabel=plot.x_name, ylabel=plot.y_name)
+    for log, scale, limit in ((plot.log_x, axes.set_xscale, axes.set_xlim), (plot.log_y, axes.set_yscale,
+                                                                           axes.set_ylim)):
+        if log:
+            scale("log")
+        elif not (plot.groups and scale == axes.set_xscale):
+            limit(0)
+    axes.grid(axis="y", color="#dddddd")
+    axes.set_axisbelow(True)
+    if plot.lines:
+        figure.legend(loc="outside right upper", frameon=False)
+    _write(figure, path)
 
 
-def _stroke(x1: float, y1: float, x2: float, y2: float, colour: str = "black") -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
+def draw_figures(figures: Sequence[Figure], title: str, path: Path) -> None:
+    """How near each figure is to its target: 1 is the target, further right is better, dots are rounds. Those without
+    a target, or that were not measured, are left out. Raises: BenchFailed.
+    """
+    shown = [one for one in figures if one.target and one.value]
+    figure, axes = _empty((SIZE_INCHES[0], 1.4 + BAR_INCHES * max(len(shown), 1)))
+    for place, one in enumerate(shown):
+        marks = [part_of(one, value) for value in one.values if value]
+        colour = COLOURS[2] if one.reached else COLOURS[0]
+        axes.plot(marks, [place] * len(marks), ".", color=colour, alpha=0.5)
+        axes.plot([part_of(one, one.value)], [place], "D", color=colour)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks(range(len(shown)), [fill(one.what, LABEL_COLUMNS) for one in shown])
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(title=title, xlabel="times the target (right of 1: reached)")
+    axes.grid(axis="x", color="#dddddd")
+    _write(figure, path)
+
+
+def part_of(one: Figure, value: float) -> float:
+    """1 at its target, more if it is better."""
+    return value / one.target if one.better == "higher" else one.target / value
+
+
+def _empty(inches: tuple[float, float]) -> tuple:
+    """Figure and axes of matplotlib. Raises: BenchFailed."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise BenchFailed("a plot needs matplotlib: pip install 'mlx-warden[bench]'") from None
+    from matplotlib.figure import Figure as Canvas
+
+    matplotlib.rcParams.update(STYLE)
+    figure = Canvas(figsize=inches, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _write(figure: object, path: Path) -> None:
+    try:
+        figure.savefig(path, format="svg", metadata={"Date": None})
+    except OSError as problem:
+        raise BenchFailed(f"{path} cannot be written ({problem.strerror})") from None

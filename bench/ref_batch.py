@@ -32,10 +32,11 @@ RUN_WITHIN_S = 1800.0
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Answer all prompts, each as one message of a user; the lists are of one length."""
+    """Answer all prompts, each as one message of a user, so many at once; the lists are of one length."""
 
     prompts: list[str]
     max_tokens: list[int]
+    streams: int
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -53,9 +54,9 @@ class Batch:
         self.pid = program.pid
         self._program = program
 
-    def run(self, asks: Sequence[Ask]) -> Measured:
-        """Raises: BenchFailed."""
-        order = Order([ask.prompt for ask in asks], [ask.max_tokens for ask in asks])
+    def run(self, asks: Sequence[Ask], streams: int) -> Measured:
+        """`streams`: at most those it was started with. Raises: BenchFailed."""
+        order = Order([ask.prompt for ask in asks], [ask.max_tokens for ask in asks], streams)
         try:
             return msgspec.json.decode(self._program.ask(msgspec.json.encode(order), RUN_WITHIN_S), type=Measured)
         except msgspec.DecodeError as error:
@@ -64,7 +65,10 @@ class Batch:
 
 @contextmanager
 def bare_batch(model: str, streams: int, folder: Path) -> Iterator[Batch]:
-    """A process for this model (a directory), `streams` answers at once, while the block runs. Raises: BenchFailed."""
+    """A process for this model (a directory) while the block runs, at most `streams` answers at once.
+
+    Raises: BenchFailed.
+    """
     command = python_module("bench.ref_batch", model, "--streams", str(streams))
     with Program(NAME, command, folder, talks=True) as program:
         program.next_line(READY_WITHIN_S)
@@ -116,7 +120,7 @@ def main() -> None:
         order = msgspec.json.decode(line, type=Order)
         prompts = [encode(tokenizer, prompt) for prompt in order.prompts]
         started_s = time.perf_counter()
-        tokens = generate(generator, prompts, order.max_tokens, arguments.streams)
+        tokens = generate(generator, prompts, order.max_tokens, order.streams)
         measured = Measured(sum(map(len, prompts)), tokens, time.perf_counter() - started_s)
         write_line(msgspec.json.encode(measured))
 

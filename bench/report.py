@@ -1,8 +1,9 @@
 """How a result is told: on the terminal as plain text of at most WIDTH_MAX_COLUMNS, and whole as JSON in a file.
 
 A result is a dict: `command`, `bench`, `started_at` (UTC, ISO 8601), `machine` (`machine.read_machine()`), `model`,
-`seed`, `settings` {name: value}, `busy` [sentence], `targets` {name: figures}, `ratios` {what: number or None}.
-Figures may be any nesting of dicts, lists, numbers and named tuples, which become JSON objects.
+`seed`, `settings` {name: value}, `busy` [sentence], `figures` [`figures.Figure`], and whatever else was noted, in any
+nesting of dicts, lists, numbers and named tuples, which become JSON objects. It may have `readme` [Table], small ones
+that shall stand in the README, and `plots` [`plot.Plot`]; `finish` adds `tables`, what a person saw.
 
 Guarantees: no figure without command, machine, versions, model, seed and settings in front of it; a busy machine is
 said before the figures and again after them; the last line says where the JSON is. Refused: a path that cannot be
@@ -14,23 +15,16 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
+from bench.figures import figures_in
+from bench.pages import write_page
 from bench.program import BenchFailed
+from bench.table import WIDTH_MAX_COLUMNS, Table, short_figure_table, table_lines
 
-WIDTH_MAX_COLUMNS = 120
 LABEL_COLUMNS = 11
-GAP = "  "
-
-
-class Table(NamedTuple):
-    """Cells are text; a heading of two lines holds a newline. The first column is left-aligned, all others right."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def utc_now() -> str:
@@ -38,13 +32,32 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def choose_path(bench: str, started_at: str, asked: str = "", folder: Path | None = None) -> Path:
-    """Where the JSON goes: `asked`, else bench-NAME-TIME.json in the current directory. Raises: BenchFailed."""
-    stamp = started_at.replace("-", "").replace(":", "").removesuffix("+0000") + "Z"
-    path = Path(asked) if asked else (folder or Path.cwd()) / f"bench-{bench}-{stamp}.json"
+def choose_path(bench: str, started_at: str, asked: str = "", save: str | None = None, folder: Path | None = None,
+                ) -> Path:
+    """Where the JSON goes: `asked`, else BENCH.json of the machine called `save` in bench/results, else (None)
+    bench-NAME-TIME.json in the current directory. Raises: BenchFailed.
+    """
+    if save is not None:
+        path = RESULTS / save / f"{bench}.json"
+        if not (RESULTS.parent.parent / "pyproject.toml").is_file():
+            raise BenchFailed("--save is for a checkout of the repository; give --json PATH")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        stamp = started_at.replace("-", "").replace(":", "").removesuffix("+0000") + "Z"
+        path = Path(asked) if asked else (folder or Path.cwd()) / f"bench-{bench}-{stamp}.json"
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise BenchFailed(f"{path} cannot be written; give another --json PATH")
     return path
+
+
+def finish(result: dict[str, object], tables: Sequence[Table], path: Path) -> None:
+    """The end of a bench: write the JSON and tell it all; with --save the page and the plots too. Raises: BenchFailed.
+    """
+    result["tables"] = tables
+    write_json(result, path)
+    print_report(result, tables, path)
+    if RESULTS in path.parents:
+        write_page(path)
 
 
 def write_json(result: Mapping[str, object], path: Path) -> None:
@@ -81,10 +94,10 @@ def report_lines(result: Mapping[str, object], tables: Sequence[Table]) -> list[
     lines += ["", *busy] if busy else []
     for table in tables:
         lines += ["", *table_lines(table)]
-    if result["ratios"]:
-        rows = [(what, figure(value)) for what, value in result["ratios"].items()]
-        lines += ["", *table_lines(Table("Ratios, median of those of each round", ("", "ratio"), rows))]
-    return lines + (["", f"BUSY: {len(result['busy'])} of these were disturbed, see above."] if busy else [])
+    figures = [one for one in figures_in(result) if one.is_judged]
+    if figures:
+        lines += ["", *table_lines(short_figure_table(figures))]
+    return lines + (["", "BUSY: other processes disturbed this run, see above."] if busy else [])
 
 
 def head_lines(result: Mapping[str, object]) -> list[str]:
@@ -106,29 +119,6 @@ def head_lines(result: Mapping[str, object]) -> list[str]:
     return [line for label, text in said.items() for line in _wrapped(label, text)]
 
 
-def table_lines(table: Table) -> list[str]:
-    heads = [column.split("\n") for column in table.columns]
-    depth = max(len(head) for head in heads)
-    above = [[([""] * (depth - len(head)) + head)[line] for head in heads] for line in range(depth)]
-    cells = [*above, *table.rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(table.columns))]
-    lines = [GAP.join(cell.rjust(width) if place else cell.ljust(width)
-                      for place, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in cells]
-    lines = lines[:depth] + ["-" * min(max(map(len, lines)), WIDTH_MAX_COLUMNS)] + lines[depth:]
-    return [*_cut(table.title.splitlines()), *_cut(lines)]
-
-
-def figure(value: float | None) -> str:
-    """Three digits that matter, "-" for none."""
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
 def _wrapped(label: str, text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH_MAX_COLUMNS, initial_indent=label.ljust(LABEL_COLUMNS),
                          subsequent_indent=" " * LABEL_COLUMNS, break_on_hyphens=False) or [label]
-
-
-def _cut(lines: Sequence[str]) -> list[str]:
-    return [line if len(line) <= WIDTH_MAX_COLUMNS else line[: WIDTH_MAX_COLUMNS - 1] + "…" for line in lines]

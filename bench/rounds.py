@@ -1,7 +1,7 @@
 """Several targets measured in turn, round after round, while it is noted what else used the machine.
 
 Decided here: one at a time, the others idle; the order moves on by one from round to round, so that no target always
-comes first; a busy machine is told in one sentence for each contestant, with its rounds and the worst share.
+comes first; a busy machine is told in one sentence: the worst share, and who was measured meanwhile in which rounds.
 """
 
 import sys
@@ -58,14 +58,14 @@ def figures_of(turns: Rounds[Figures]) -> dict[str, list[Figures]]:
 
 
 def choose_busy(turns: Mapping[str, Sequence[Turn]]) -> list[str]:
-    """One sentence for each contestant that was disturbed in any round."""
+    """One sentence if anybody was disturbed in any round: how much at worst, who and when; else none."""
     told = []
     for name, of_name in turns.items():
         rounds = [str(number) for number, turn in enumerate(of_name, 1) if busy_sentence(turn.others_share)]
         if rounds:
-            worst = busy_sentence(max(turn.others_share for turn in of_name))
-            told.append(f"{name}, round {', '.join(rounds)}: {worst}")
-    return told
+            told.append(f"{name} (round {', '.join(rounds)})")
+    worst = max((turn.others_share for of_name in turns.values() for turn in of_name), default=0.0)
+    return [f"{busy_sentence(worst)}: {', '.join(told)}"] if told else []
 
 
 def say(line: str) -> None:

@@ -14,14 +14,16 @@ from collections.abc import Sequence
 from random import Random
 
 from bench.arrivals import ScheduleRefused, closed_loop
+from bench.figures import Figure
 from bench.load import Target, run_load
 from bench.machine import read_machine
 from bench.options import Parser, add_run_options, command_line, whole
 from bench.program import BenchFailed, own_folder
-from bench.records import Ask, Summary, median_of, ratio, summarise
-from bench.report import Table, choose_path, figure, print_report, utc_now, write_json
+from bench.records import Ask, Summary, median_of, summarise
+from bench.report import choose_path, finish, utc_now
 from bench.rounds import Contestant, choose_busy, figures_of, measure_in_turn, say
 from bench.stack import RANDOM_MODELS, Stack, find_model
+from bench.table import Table, figure
 
 NAME = "structured"
 STREAMS_MAX = 64
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> int:
     except ScheduleRefused as refused:
         parser.error(str(refused))
     started_at = utc_now()
-    path = choose_path(NAME, started_at, options.json)
+    path = choose_path(NAME, started_at, options.json, options.save)
     say("starting what is to be measured")
     with own_folder() as folder:
         model = find_model(options.model, folder)
@@ -79,9 +81,8 @@ def main(arguments: list[str]) -> int:
         "settings": {"streams": options.streams, "tokens": options.tokens, "answers_per_stream": options.answers,
                      "rounds": options.rounds, "prompt_chars": PROMPT_CHARS, "temperature": 0, "schema": SCHEMA},
         "busy": choose_busy(turns), "mixtures": {name: [turn.record() for turn in of] for name, of in turns.items()},
-        "ratios": ratios(rounds)}
-    write_json(result, path)
-    print_report(result, [table_of(rounds)], path)
+        "figures": figures_of_mixtures(rounds)}
+    finish(result, [table_of(rounds)], path)
     return 0
 
 
@@ -128,16 +129,16 @@ def between_ms(one: Summary, klass: str) -> float | None:
     return group.between_ms.p50 if group else None
 
 
-def ratios(rounds: dict[str, Sequence[Summary]]) -> dict[str, float | None]:
-    """Of tokens per second, and of what plain answers wait between two tokens, to the mixture without held ones."""
+def figures_of_mixtures(rounds: dict[str, Sequence[Summary]]) -> list[Figure]:
+    """Tokens per second, and what plain answers wait between two tokens, beside the mixture without held ones."""
     nobody, *others = rounds
-    found: dict[str, float | None] = {}
+    found = []
     for name in others:
-        found[f"tokens per s, {name} / {nobody}"] = ratio(
-            *([one.all.tokens_per_s for one in rounds[each]] for each in (name, nobody)))
-        if any(between_ms(one, PLAIN) for one in rounds[name]):
-            found[f"between tokens of plain answers, {name} / {nobody}"] = ratio(
-                *([between_ms(one, PLAIN) for one in rounds[each]] for each in (name, nobody)))
+        rates, gaps = ([[read(one) for one in rounds[each]] for each in (name, nobody)] for read in (
+            lambda one: one.all.tokens_per_s, lambda one: between_ms(one, PLAIN)))
+        found.append(Figure(f"tokens/s, {name}", "higher", rates[0], "tokens/s", rates[1], nobody))
+        if any(gaps[0]):
+            found.append(Figure(f"between tokens of plain answers, {name}", "lower", gaps[0], "ms", gaps[1], nobody))
     return found
 
 

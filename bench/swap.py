@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from bench.eviction_journal import Evicted, JournalTail, evictions_in, refusals_in, steps_of, steps_table
 from bench.machine import Watch, busy_sentence, read_machine
-from bench.options import Parser, command_line, number, whole
+from bench.options import Parser, add_output_options, command_line, number, whole
 from bench.records import Spread, percentile, spread_ms
-from bench.report import Table, choose_path, figure, print_report, utc_now, write_json
+from bench.report import choose_path, finish, utc_now
 from bench.rounds import say
 from bench.stack import RANDOM_MODELS, Stack
+from bench.table import Table, figure
 from bench.table_samples import SAMPLES_PER_S, Sample, stays_of, table_sampled
 from gateway.client import GatewayClient, GatewayError
 from gateway.protocol import Done, Message, Options, Tokens
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
     """Run, tell, write. Raises: BenchFailed."""
     options = make_parser().parse_args(arguments)
     started_at = utc_now()
-    path = choose_path(NAME, started_at, options.json)
+    path = choose_path(NAME, started_at, options.json, options.save)
     settings = {"memory_budget_gb": BUDGET_GIB, "min_residency_s": options.residency, "grace_s": options.grace}
     models = dict.fromkeys(RANDOM_MODELS, f"batch_size = {options.clients}\nmemory_gb = {SHARE_GIB}")
     say("starting a stack")
@@ -80,12 +81,11 @@ def main(arguments: list[str]) -> int:
         "model": " and ".join(models), "seed": "none",
         "settings": {"clients": options.clients, "seconds": options.seconds, "max_tokens": options.max_tokens,
                      "memory_gb": SHARE_GIB, **settings, "samples_per_s": SAMPLES_PER_S},
-        "busy": [busy] if busy else [], "ratios": {},
+        "busy": [busy] if busy else [],
         "targets": {"warden": {"verdict": verdict(faults), "models": turns, "steps": steps_of(evicted),
                                "refusals": refusals_in(lines), "evictions": evicted, "answers": answers,
                                "stays": {name: stays_of(samples[name]) for name in models}}}}
-    write_json(result, path)
-    print_report(result, tables_of(turns, faults, evicted), path)
+    finish(result, tables_of(turns, faults, evicted), path)
     return 1 if faults else 0
 
 
@@ -97,8 +97,7 @@ def make_parser() -> Parser:
     parser.add_argument("--residency", type=number(0, 86_400), default=10.0, help="min_residency_s (%(default)g)")
     parser.add_argument("--grace", type=number(0, 86_400), default=5.0, help="grace_s (%(default)g)")
     parser.add_argument("--max-tokens", type=whole(1, 1_000_000), default=16, help="of each answer (%(default)s)")
-    parser.add_argument("--json", metavar="PATH", default="", help="where to write all figures "
-                        "(default: bench-swap-TIME.json in the current directory)")
+    add_output_options(parser)
     return parser
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bench.eviction_journal import Evicted, JournalTail, evictions_in, refusals_in, steps_of, steps_table
-from bench.report import table_lines
+from bench.table import table_lines
 
 
 def line(event, **fields):

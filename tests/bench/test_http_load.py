@@ -1,102 +1,19 @@
-"""bench/http_load.py: events in any pieces, and a server that answers byte by byte what the test says."""
+"""bench/http_load.py: a server that answers byte by byte what the test says."""
 
 import asyncio
 import json
 from contextlib import asynccontextmanager
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench import http_load
-from bench.http_load import Answer, BrokenStream, HttpAsker, error_words
+from bench.http_load import HttpAsker
 from bench.records import Ask
+from tests.support.wire import LAST, ROLE, WHOLE, event, line, text
 from tests.support.supervisor_home import free_port
 
 WITHIN_S = 5.0
 ASK = Ask(0.0, "high", "What is a warden?", 3)
-
-
-def event(**fields: object) -> bytes:
-    return b"data: " + json.dumps(fields).encode() + b"\n\n"
-
-
-def text(content: str, **more: object) -> bytes:
-    return event(choices=[{"index": 0, "delta": {"content": content}, "finish_reason": None}], **more)
-
-
-ROLE = event(choices=[{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}], usage=None)
-LAST = event(choices=[{"delta": {}, "finish_reason": "length"}])
-USAGE = event(choices=[], usage={"prompt_tokens": 5, "completion_tokens": 7})
-DONE = b"data: [DONE]\n\n"
-WHOLE = ROLE + b": waiting\n\n" + text("a") + text("b") + text("cd") + LAST + USAGE + DONE
-
-
-def fed(*pieces: bytes) -> Answer:
-    answer = Answer()
-    for now_s, piece in enumerate(pieces):
-        answer.feed(piece, float(now_s))
-    return answer
-
-
-class TestAnswer:
-    def test_first_text_gaps_and_usage(self):
-        answer = fed(ROLE, b": waiting\n\n", text("a"), text("b"), text("cd"), LAST, USAGE, DONE)
-        assert (answer.first_s, answer.gaps_s, answer.tokens, answer.by_usage) == (2.0, [1.0, 1.0], 7, True)
-        assert answer.ended
-
-    @given(cuts=st.sets(st.integers(1, len(WHOLE) - 1)))
-    def test_any_pieces_are_the_same_answer(self, cuts):
-        points = [0, *sorted(cuts), len(WHOLE)]
-        answer = fed(*(WHOLE[start:end] for start, end in zip(points, points[1:], strict=False)))
-        assert (len(answer.gaps_s), answer.tokens, answer.ended) == (2, 7, True)
-        assert answer.first_s is not None
-
-    def test_without_usage_frames_are_counted_and_it_is_said(self):
-        answer = fed(ROLE, text("a"), text("b"), DONE)
-        assert (answer.tokens, answer.by_usage) == (2, False)
-
-    def test_usage_that_grows_with_every_chunk_is_the_last_one(self):
-        answer = fed(text("a", usage={"completion_tokens": 1}), text("b", usage={"completion_tokens": 2}))
-        assert answer.tokens == 2
-
-    @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
-    def test_reasoning_is_text_too(self, field):
-        assert fed(event(choices=[{"delta": {"content": None, field: "hm"}}])).first_s == 0.0
-
-    def test_either_end_will_do_but_there_must_be_one(self):
-        assert not fed(ROLE, text("a")).ended
-        assert fed(text("a"), LAST).ended
-        assert fed(text("a"), DONE).ended
-
-    def test_line_ends_of_windows_and_no_space_after_the_colon(self):
-        answer = fed(text("a").replace(b"\n", b"\r\n"), text("b").replace(b"data: ", b"data:"), b"data:[DONE]\r\n\r\n")
-        assert (answer.tokens, answer.ended) == (2, True)
-
-    def test_an_error_object_is_an_error_and_a_null_is_none(self):
-        with pytest.raises(BrokenStream, match="worker_crashed"):
-            fed(text("a"), event(error={"message": "it died", "code": "worker_crashed"}))
-        assert fed(text("a", error=None)).tokens == 1
-
-    @pytest.mark.parametrize("data", [b"not json", b"[1]", b'{"choices": 3}', b"\xff\xfe"])
-    def test_what_is_no_chunk_is_an_error(self, data):
-        with pytest.raises(BrokenStream, match="no chunk"):
-            fed(b"data: " + data + b"\n\n")
-
-    def test_an_event_without_end_is_an_error(self, monkeypatch):
-        monkeypatch.setattr(http_load, "EVENT_MAX_BYTES", 100)
-        with pytest.raises(BrokenStream, match="more than 100 bytes"):
-            fed(b"data: ", b"x" * 101)
-
-
-@pytest.mark.parametrize(("body", "words"), [
-    (b'{"error": {"message": "m", "type": "t", "code": "c"}}', "c"),
-    (b'{"error": {"message": "m", "type": "t", "code": null}}', "t"),
-    (b'{"error": "plain words"}', "plain words"), (b'{"detail": "not found"}', "not found"), (b"<html>", ""),
-    (b"[]", ""), (b"\xff", ""), (b'{"error": {}}', ""), (b'{"error": {"code": 42}}', "42"),
-])
-def test_the_words_of_an_error_are_its_code(body, words):
-    assert error_words(body) == words
 
 
 class Server:
@@ -108,7 +25,7 @@ class Server:
 
     async def serve(self, reader, writer):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        if head.startswith("POST /v1/chat/completions "):
+        if head.startswith(("POST /v1/chat/completions ", "POST /api/chat ")):
             headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
             self.posted.append((headers, json.loads(await reader.readexactly(int(headers["content-length"])))))
             writer.write(self.answer)
@@ -116,16 +33,16 @@ class Server:
 
 
 @asynccontextmanager
-async def asker_of(server: Server, model: str = "m"):
+async def asker_of(server: Server, model: str = "m", kind: str = "http"):
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
         address = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        async with HttpAsker(address, model, {"Authorization": "Bearer abc"}) as asker:
+        async with HttpAsker(address, model, {"Authorization": "Bearer abc"}, kind=kind) as asker:
             yield asker
 
 
-def heard(answer: bytes, at_s: float | None = None, model: str = "m"):
+def heard(answer: bytes, at_s: float | None = None, model: str = "m", kind: str = "http"):
     async def scenario():
-        async with asker_of(server, model) as asker:
+        async with asker_of(server, model, kind) as asker:
             return await asker.hear(ASK, at_s, asyncio.get_running_loop().time())
 
     server = Server(answer)
@@ -147,6 +64,16 @@ def test_an_answer_and_what_was_asked():
     assert (headers["x-request-priority"], headers["authorization"]) == ("high", "bearer abc")
     assert body == {"model": "m", "messages": [{"role": "user", "content": ASK.prompt}], "stream": True,
                     "stream_options": {"include_usage": True}, "max_tokens": 3, "temperature": 0}
+
+
+def test_the_same_in_ollamas_dialect():
+    body = line("a") + line("b") + line("", done=True, eval_count=7)
+    note, [(headers, asked)] = heard(stream(body), kind="ollama")
+    assert (note.outcome, note.tokens, note.by_usage, len(note.gaps_s)) == ("done", 7, True, 1)
+    assert (headers["accept"], asked["model"]) == ("application/x-ndjson", "m")
+    assert asked["options"] == {"num_predict": 3, "temperature": 0}
+    assert heard(stream(line("a")), kind="ollama")[0].detail == "the stream ended in mid-answer"
+    assert heard(stream(line("a") + b'{"error": "it died"}\n'), kind="ollama")[0].detail == "in mid-answer: it died"
 
 
 def test_in_an_open_loop_it_keeps_the_time_it_was_due():

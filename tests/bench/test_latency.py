@@ -1,13 +1,23 @@
-"""bench/latency.py: options, schedules, ratios and tables; tests/integration/test_bench.py shows it measuring."""
+"""bench/latency.py: options, schedules, figures and tables; tests/integration/test_bench.py shows it measuring."""
 
 from random import Random
 
 import pytest
 
-from bench.latency import CLASS_COLUMNS, P99_MIN, Run, ratios_of, read_options, schedule_of, settings_of, tables_of
+from bench.latency import (
+    CLASS_COLUMNS,
+    P99_MIN,
+    Run,
+    figures_of_latency,
+    read_options,
+    readme_table,
+    schedule_of,
+    settings_of,
+    tables_of,
+)
 from bench.load import Target
 from bench.records import Heard, summarise
-from bench.report import WIDTH_MAX_COLUMNS, table_lines
+from bench.table import WIDTH_MAX_COLUMNS, table_lines
 
 
 def options(*words):
@@ -59,12 +69,22 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(words, says, capsys):
     assert says in line
 
 
-def test_ratios_are_of_the_first_target_to_each_other():
-    ratios = ratios_of({"warden": [one_round(0.1)], "a": [one_round(0.2)], "b": [one_round(end_s=4.0)]})
-    assert ratios["first text p50, warden / a"] == pytest.approx(0.5)
-    assert ratios["whole answer p50, warden / b"] == pytest.approx(0.25)
-    assert ratios["tokens per second, warden / b"] == pytest.approx(4.0)
-    assert ratios_of({"warden": [one_round()]}) == {}
+def test_figures_are_of_the_first_target_alone_and_beside_each_other():
+    figures = {one.what: one for one in figures_of_latency(
+        {"warden": [one_round(0.1)], "a": [one_round(0.2)], "b": [one_round(end_s=4.0)]})}
+    assert figures["first text p50, warden beside a"].value == pytest.approx(0.5)
+    assert figures["whole answer p50, warden beside b"].value == pytest.approx(0.25)
+    assert figures["tokens per second, warden beside b"].value == pytest.approx(4.0)
+    assert figures["first text p50, warden"].value == pytest.approx(100.0)
+    ours = figures_of_latency({"warden": [one_round()], "warden-zmq": [one_round()]})
+    assert len(ours) == 10 and not any(one.reference_name for one in ours)
+
+
+def test_the_readme_has_everybody_with_the_model_that_was_asked():
+    targets = [Target("warden", "http", "http://a", "measured"), Target("ollama", "ollama", "http://b")]
+    table = readme_table(targets, {"warden": [one_round(0.1)], "ollama": [one_round(0.2)]}, "~/phi")
+    assert [row[:2] for row in table.rows] == [("warden (~/phi)", "100"), ("ollama (its own choice)", "200")]
+    assert [row[-2:] for row in table.rows] == [("2", "0")] * 2
 
 
 def tables(model="m", **runs):

@@ -19,7 +19,6 @@ from bench.load import (
     Target,
     Unreachable,
     check_target,
-    first_model,
     in_order,
     longest_run_s,
     running_limit,
@@ -51,23 +50,15 @@ def test_a_run_may_last_as_long_as_its_longest_answers():
     assert longest_run_s(asks, 4) >= 2 * ANSWER_WITHIN_S
 
 
-@pytest.mark.parametrize(("body", "model"), [
-    (b'{"data": [{"id": "a"}, {"id": "b"}]}', "a"), (b'{"data": []}', ""), (b'{"data": {}}', ""), (b"", ""),
-    (b"[1]", ""), (b'{"data": ["a"]}', ""), (b'{"data": [{"name": "a"}]}', ""), (b"\xff", ""),
-])
-def test_the_first_model_of_a_list(body, model):
-    assert first_model(body) == model
-
-
 @contextmanager
-def server_that_lists(status: int, body: bytes, elsewhere: str = "/"):
+def server_that_lists(status: int, body: bytes, elsewhere: str = "/", path: str = "/v1/models"):
     """Its URL, and the Authorization headers it saw."""
     keys = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             keys.append(self.headers.get("Authorization"))
-            self.send_response(status if self.path in ("/v1/models", "/health") else 404)
+            self.send_response(status if self.path in (path, "/health") else 404)
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Location", elsewhere)
             self.end_headers()
@@ -98,6 +89,18 @@ def test_a_target_without_a_model_gets_the_first_that_is_listed(monkeypatch):
 def test_a_server_that_lists_nothing_chooses_itself(status):
     with server_that_lists(status, b"") as (url, _):
         assert check_target(Target("t", "http", url)).model == ""
+
+
+@pytest.mark.parametrize(("kind", "path", "body", "found"), [
+    ("", "/v1/models", b'{"data": [{"id": "phi"}]}', ("http", "phi")),
+    ("", "/api/tags", b'{"models": [{"name": "phi:latest"}]}', ("ollama", "phi:latest")),
+    ("ollama", "/api/tags", b'{"models": []}', ("ollama", "")),
+    ("", "/elsewhere", b"{}", ("http", "")),
+])
+def test_the_dialect_is_that_in_which_a_server_lists_its_models(kind, path, body, found):
+    with server_that_lists(200, body, path=path) as (url, _):
+        checked = check_target(Target("t", kind, url))
+        assert (checked.kind, checked.model) == found
 
 
 def test_a_server_that_wants_a_key_is_refused_with_the_remedy():

@@ -17,6 +17,8 @@ from bench.machine import (
     family,
     git_commit,
     machine_cpu_s,
+    machine_name,
+    module_cpu_s,
     own_cpu_s,
     read_machine,
     server_pids,
@@ -84,6 +86,21 @@ def test_a_child_that_has_ended_counts_as_ours():
     before_s = own_cpu_s([])
     subprocess.run([sys.executable, "-c", BURNER], check=True, timeout=WITHIN_S)
     assert own_cpu_s([]) >= before_s + 0.1
+
+
+def test_cpu_is_told_by_the_module_that_a_process_runs():
+    with subprocess.Popen([sys.executable, "-m", "timeit", "-n", "1", "-r", "1", "input()"], stdin=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, text=True) as child:
+        wait_until("its seconds", lambda: module_cpu_s([child.pid])["timeit"] > 0)
+        child.communicate("\n", timeout=WITHIN_S)
+    assert module_cpu_s([child.pid]) == {}
+
+
+def test_the_name_of_a_machine_can_be_a_folder(monkeypatch):
+    assert machine_name() == f"linux-{os.cpu_count()}core" or sys.platform != "linux"
+    monkeypatch.setattr("bench.machine.sys.platform", "darwin")
+    monkeypatch.setattr("bench.machine.cpu_model", lambda: "Apple M3 Max")
+    assert machine_name() == "apple-m3-max"
 
 
 def test_the_machine_sees_work():

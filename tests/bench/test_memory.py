@@ -1,13 +1,10 @@
 """bench/memory.py: what is above the share is found, wherever and whenever it is."""
 
-import xml.etree.ElementTree as ElementTree
-
 import pytest
 
-from bench.memory import MIB, faults_of, highest_of, make_parser, tables_of, verdict, write_plot
-from bench.program import BenchFailed
+from bench.memory import MIB, faults_of, highest_of, make_parser, plot_of, tables_of, verdict
 from bench.records import Heard, summarise
-from bench.report import table_lines
+from bench.table import table_lines
 from bench.table_samples import Sample
 from control.states import Phase
 
@@ -52,16 +49,14 @@ def test_a_run_that_shows_nothing_is_not_good():
 
 
 def test_the_plot_and_the_tables(tmp_path):
-    path = tmp_path / "plot.svg"
-    write_plot(path, "26m & more", GOOD)
-    assert ElementTree.parse(path).getroot().tag.endswith("svg")
-    told = [line for table in tables_of(GOOD, [], summary("done", "refused"), path)
+    plot = plot_of("26m", GOOD)
+    assert [line.name for line in plot.lines] == ["share", "footprint", "active and cache", "active"]
+    assert [x for x, _ in plot.lines[0].points] == [0.0, 0.1, 0.2]
+    told = [line for table in tables_of(GOOD, [], summary("done", "refused"), tmp_path / "plot.svg")
             for line in table_lines(table)]
     assert any(line.split() == ["footprint", "90", "90%"] for line in told)
     assert any(line.split() == ["why", "1"] for line in told)
     assert "at most 8 sequences at once" in "\n".join(told)
-    with pytest.raises(BenchFailed, match="give another --json"):
-        write_plot(tmp_path / "nowhere" / "plot.svg", "", GOOD)
 
 
 def test_options():

@@ -3,6 +3,7 @@
 import pytest
 
 from bench.load import Target
+from bench.machine import machine_name
 from bench.options import Parser, add_run_options, add_target_options, command_line, number, read_targets, whole
 
 
@@ -23,9 +24,15 @@ def targets(*words, **environ):
 def test_ours_comes_first_then_the_others_in_their_order():
     found = targets("--against", "b=http://b:1", "--url", "http://a:2/", "--against", "c=https://c/v1",
                     "--model-of", "b=phi", "--model-of", "warden=mine")
-    assert found == [Target("warden", "http", "http://a:2", "mine"), Target("b", "http", "http://b:1", "phi"),
-                     Target("c", "http", "https://c")]
+    assert found == [Target("warden", "", "http://a:2", "mine"), Target("b", "", "http://b:1", "phi"),
+                     Target("c", "", "https://c")]
     assert targets() == []
+
+
+def test_a_dialect_is_found_out_unless_it_is_said():
+    found = targets("--against", "b=http://b/api", "--against", "c=http://c", "--against", "d=http://d",
+                    "--dialect-of", "b=ollama", "--dialect-of", "c=openai")
+    assert [one.kind for one in found] == ["ollama", "http", ""] and found[0].address == "http://b"
 
 
 def test_a_key_comes_from_the_environment():
@@ -41,7 +48,9 @@ def test_a_key_comes_from_the_environment():
     (["--against", "b=http://b", "--against", "b=http://c"], "name of its own"),
     (["--against", "warden=http://b"], "are taken"), (["--against", "warden-zmq=http://b"], "are taken"),
     (["--against", "bare-batch=http://b"], "are taken"), (["--against", "mlx_lm.server=http://b"], "are taken"),
-    (["--model-of", "b=m"], "no target 'b'"),
+    (["--model-of", "b=m"], "no target 'b'"), (["--dialect-of", "b=ollama"], "no target 'b'"),
+    (["--against", "b=http://b", "--dialect-of", "b=grpc"], "there are openai and ollama"),
+    (["--save", "../x"], "is no name such as"), (["--save", ""], "is no name such as"),
     (["--against", "b=http://b", "--key-of", "c=K"], "no target 'c'"),
     (["--against", "b=http://b", "--key-of", "b=K"], "K is not set"),
     (["--rounds", "0"], "from 1 to 99"), (["--streams", "9"], "'9' is not a whole number from 1 to 8"),
@@ -55,6 +64,12 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(words, says, capsys):
     [line] = capsys.readouterr().err.splitlines()
     assert says in line
     assert line.startswith("python -m bench latency: ")
+
+
+def test_results_are_saved_under_the_name_of_the_machine_or_another():
+    assert parser().parse_args([]).save is None
+    assert parser().parse_args(["--save"]).save == machine_name()
+    assert parser().parse_args(["--save", "apple-m3-max"]).save == "apple-m3-max"
 
 
 def test_help_shows_examples_as_they_are_written(capsys):

@@ -1,4 +1,4 @@
-"""Which paths are compared with which, and how their figures become ratios, differences and rows."""
+"""Which paths are compared with which, and how their figures become ratios and rows."""
 
 import pytest
 
@@ -13,13 +13,14 @@ from bench.overhead import (
     Path,
     differences_ms,
     figures,
+    figures_to_reach,
     path_of,
-    ratios,
+    readme_table,
     tables_of,
     told,
 )
 from bench.records import Heard, Spread
-from bench.report import table_lines
+from bench.table import table_lines
 from bench.rounds import Turn
 
 
@@ -37,19 +38,21 @@ PATHS = {
 }
 
 
-def test_ratios_compare_within_a_round():
-    assert ratios(PATHS) == {
-        f"p50, {OURS_ZMQ} / {RELAY}": pytest.approx(4.0),
-        f"p50, {OURS_HTTP} / {ECHO_SERVER}": pytest.approx(3.0),
-        f"requests per s{SATURATED}, {OURS_ZMQ} / {RELAY}": pytest.approx(1 / 3),
-    }
+def test_what_is_to_be_reached_compares_within_a_round():
+    relayed, saturated, above = figures_to_reach(PATHS)
+    assert (relayed.value, relayed.reached) == (pytest.approx(4.0), False)
+    assert (saturated.value, saturated.better) == (pytest.approx(1 / 3), "higher")
+    assert above.values == pytest.approx([1.0, 1.0, 2.0]), "what HTTP adds, in round trips of a bare web server"
+    assert (above.value, above.reached) == (pytest.approx(1.0), True)
 
 
 def test_differences_are_those_of_a_round():
-    found = differences_ms(PATHS)
-    assert found[f"{OURS_HTTP} - {OURS_ZMQ}"] == pytest.approx(0.6)
-    assert found[f"{OURS_ZMQ} - {RELAY}"] == pytest.approx(0.6)
-    assert found[f"{OURS_HTTP} - {ECHO_SERVER}"] == pytest.approx(1.2)
+    assert differences_ms(PATHS, OURS_HTTP, OURS_ZMQ) == pytest.approx([0.4, 0.8, 0.6])
+
+
+def test_the_readme_has_each_path_once():
+    assert readme_table(PATHS, 64).rows == [
+        (OURS_ZMQ, "0.900", "9000"), (RELAY, "0.300", "25000"), (OURS_HTTP, "1.500", ""), (ECHO_SERVER, "0.400", "")]
 
 
 def test_a_row_holds_the_medians():
@@ -62,8 +65,8 @@ def test_a_row_holds_the_medians():
 
 def test_nothing_measured_is_no_figure():
     silent = {name: [Path(Spread(None, None, None), 0.0, 0, 3, {"refused": 3})] for name in PATHS}
-    assert set(differences_ms(silent).values()) == {None}
-    assert ratios(silent)[f"p50, {OURS_ZMQ} / {RELAY}"] is None
+    assert differences_ms(silent, OURS_HTTP, OURS_ZMQ) == [None]
+    assert [(one.value, one.reached) for one in figures_to_reach(silent)] == [(None, False)] * 3
     text = [" ".join(line.split()) for line in table_lines(tables_of(silent)[0])]
     assert f"{OURS_ZMQ} - - - 0.00 0 3 -" in text
     busy = table_lines(tables_of({name: [path(1.0, generator_share=0.875)] for name in PATHS})[0])

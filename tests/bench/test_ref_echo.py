@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bench.http_load import Answer
+from bench.dialects import OpenAIAnswer
 from bench.ref_echo import BODY_MAX_BYTES, app
 
 
@@ -27,7 +27,7 @@ def answer_to(*pieces):
 
 def test_one_token_as_a_stream_that_ends_well():
     status, body = answer_to(b'{"messages": ', b"[]}")
-    heard = Answer()
+    heard = OpenAIAnswer()
     heard.feed(body, 1.0)
     assert status == 200
     assert heard.ended and heard.first_s == 1.0 and heard.gaps_s == []

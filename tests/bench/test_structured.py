@@ -1,10 +1,10 @@
-"""Which answers of a round are held, and how figures become ratios and rows."""
+"""Which answers of a round are held, and how figures become rows."""
 
 import pytest
 
 from bench.records import Heard, summarise
-from bench.report import table_lines
-from bench.structured import HELD, PLAIN, SCHEMA, make_parser, make_round, ratios, table_of
+from bench.structured import HELD, PLAIN, SCHEMA, figures_of_mixtures, make_parser, make_round, table_of
+from bench.table import table_lines
 
 STREAMS, ANSWERS, TOKENS = 4, 3, 16
 
@@ -29,10 +29,10 @@ def test_ratios_are_to_the_mixture_without_held_answers():
     rounds = {"0 of 2 held": [summarise([heard(PLAIN, 0.010), heard(PLAIN, 0.010)])],
               "1 of 2 held": [summarise([heard(PLAIN, 0.012), heard(HELD, 0.012, 8)])],
               "2 of 2 held": [summarise([heard(HELD, 0.020, 5), heard(HELD, 0.020, 5)])]}
-    assert ratios(rounds) == {
-        "tokens per s, 1 of 2 held / 0 of 2 held": pytest.approx(0.9),
-        "between tokens of plain answers, 1 of 2 held / 0 of 2 held": pytest.approx(1.2),
-        "tokens per s, 2 of 2 held / 0 of 2 held": pytest.approx(0.5)}
+    assert {one.what: one.value for one in figures_of_mixtures(rounds)} == {
+        "tokens/s, 1 of 2 held": pytest.approx(0.9),
+        "between tokens of plain answers, 1 of 2 held": pytest.approx(1.2),
+        "tokens/s, 2 of 2 held": pytest.approx(0.5)}
     text = [" ".join(line.split()) for line in table_lines(table_of(rounds))]
     assert "0 of 2 held 10.0 10.0 - 2 0" in text and "2 of 2 held 5.00 - 20.0 2 0" in text
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bench.program import own_folder
-from bench.report import table_lines
+from bench.table import table_lines
 from bench.swap import Answer, ask_in_turn, faults_of, tables_of, turns_of, verdict
 from bench.table_samples import Sample
 from control.states import Phase
