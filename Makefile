@@ -8,7 +8,7 @@ QUESTION ?= What is mlx-warden?
 HTTP_QUESTION ?= How do I add a real model?
 MAX_TOKENS ?= 300
 
-.PHONY: help run stop test test-long check bench guide fields clean
+.PHONY: help run stop test test-long check bench bench-all guide fields clean
 
 help:
 	@echo "make run        install, start the stack, ask a question over ZeroMQ and over HTTP; leaves it running"
@@ -16,6 +16,7 @@ help:
 	@echo "make test       install and run all tests but the long ones; make test-long runs those"
 	@echo "make check      style, structure and the example configuration"
 	@echo "make bench      measure latency, throughput and overhead, beside references"
+	@echo "make bench-all  measure all that the README tells and save it in bench/results (a quarter of an hour)"
 	@echo "make guide      train the built-in model again from its text, and score it (under an hour)"
 	@echo "make fields     print the README's tables of fields, settings and clients, from the code"
 	@echo "make clean      stop the stack and remove what was installed"
@@ -51,11 +52,16 @@ check: $(STAMP)
 	sed 's/^engine = "mlx"/engine = "echo"/' warden.example.toml > $(VENV)/example.toml
 	$(BIN)/warden check $(VENV)/example.toml
 
-# About ten minutes; the machine should be quiet. `.venv/bin/python -m bench --help` for one of them, and its options.
+# Some ten minutes; the machine should be quiet. `.venv/bin/python -m bench --help` for one of them, and its options.
 bench: $(STAMP)
 	$(BIN)/python -m bench throughput --rounds 5
 	$(BIN)/python -m bench overhead --rounds 5
 	$(BIN)/python -m bench latency --rounds 5
+
+# Into bench/results, under the name of this machine, and from there into the README. The machine must be quiet.
+bench-all: $(STAMP)
+	$(BIN)/python -m bench all --save
+	$(BIN)/python -m bench tables --write
 
 # One BLAS thread: the training has two threads of its own.
 guide: $(STAMP)

@@ -118,8 +118,8 @@ def test_bare_generator_our_stack_and_mlx_lm_server_do_the_same_work(folder):
     asks = closed_loop(Random(1), 6, {"medium": 1.0}, 60, 5)
     path = str(model_path("1m"))
     with bare_batch(path, 4, folder) as batch:
-        measured = batch.run(asks)
-        assert batch.run(asks).tokens == measured.tokens, "one order after another"
+        measured = batch.run(asks, 4)
+        assert batch.run(asks, 4).tokens == measured.tokens, "one order after another"
     with Stack.started({"1m": f'path = "{path}"'}) as stack, mlx_lm_server(path, 4, folder) as (server, _):
         with BlockingClient(stack.clients) as client:
             ends = [list(client.generate(messages=[Message("user", ask.prompt)], options=Options(

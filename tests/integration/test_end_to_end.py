@@ -103,8 +103,10 @@ preload = true
 
 
 def test_sixty_at_once_then_a_high_and_the_counters_add_up(make_stack):
-    """Five answers run and do not end until HIGH is there, so nothing depends on who is how fast."""
-    stack = make_stack(ECHO).up()
+    """Five answers run and do not end until HIGH is there, so nothing depends on who is how fast. None is paused
+    for it: what the queue does is to be seen.
+    """
+    stack = make_stack("[limits]\npreemption = false\n" + ECHO).up()
     running = [begin_endless(stack) for _ in range(5)]
     ends: dict[str, object] = {}
     lock = threading.Lock()

@@ -33,9 +33,20 @@ RUN_BY = {  # how a command begins -> the tests that run it
     ".venv/bin/python -m bench eviction": "tests/integration/test_eviction_race.py",
     ".venv/bin/python -m bench swap": "tests/integration/test_readme_lines.py",  # below, in make test-long
     ".venv/bin/python -m bench memory": "tests/integration/test_readme_lines.py",
+    ".venv/bin/python -m bench priority": "tests/integration/test_readme_lines.py",
+    ".venv/bin/python -m bench turns": "tests/integration/test_readme_lines.py",
+    ".venv/bin/python -m bench prefill": "tests/integration/test_readme_lines.py",
+    ".venv/bin/python -m bench coldstart": "tests/integration/test_readme_lines.py",
+    ".venv/bin/python -m bench scaling": "tests/integration/test_readme_lines.py",
+    ".venv/bin/python -m bench compare": "tests/bench/test_compare.py",
+    "make bench-all": "tests/bench/test_all.py",
 }
 COMMAND_MAX_S = 60
 SHORTER = {"swap": ["--seconds", "12", "--clients", "2", "--residency", "2", "--grace", "1"],
+           "priority": ["--rounds", "1", "--requests", "4", "--queued", "8", "--cases", "one model"],
+           "turns": ["--rounds", "1", "--prompt-tokens", "200", "--tokens", "8"],
+           "prefill": ["--rounds", "1", "--prompt-tokens", "300"], "coldstart": ["--rounds", "1", "--model", "1m"],
+           "scaling": ["--rounds", "1", "--streams", "20", "--hold", "1", "--decisions", "500"],
            "memory": ["--requests", "4", "--sequences", "2", "--prompt-chars", "600", "--max-tokens", "8"]}
 
 pytestmark = pytest.mark.integration

@@ -1,5 +1,6 @@
-"""Admission spoken to in short: tickets are named by number, the clock is moved by hand."""
+"""Admission spoken to in short: tickets are named by number, the clock is moved by hand; what a model knows of one."""
 
+from dataclasses import dataclass
 from math import inf
 
 from control.states import Priority
@@ -48,3 +49,21 @@ class Door:
             order.append(ticket.id)
             self.admission.finish(ticket.id)
         return order
+
+
+@dataclass
+class Known:
+    """What the model knows of one ticket that is in."""
+
+    ticket: Ticket
+    arrival: int
+    deadline: float
+    ages_at: float
+    kind: Priority  # the class it is ordered in
+    entered: int  # order of entering that class
+    runs: bool = False
+    came_back: bool = False
+    paused: bool = False
+    parked: bool = False
+    begun: bool = False
+    spent: bool = False

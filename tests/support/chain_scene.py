@@ -1,7 +1,7 @@
 """A stage for chains of backends: one stack whose MLX models, Ollama and Victoria are as a test asks for them.
 
-    mlx       up, down (held by an operator), busy (its place is taken and others wait), before and after (its worker
-              dies before the first word, twice, for it is tried again; or after it)
+    mlx       up, down (held by an operator), busy (its place is taken, others wait, nobody is paused), before and after
+              (its worker dies before the first word, twice, for it is tried again; or after it)
     ollama    up: a second stack of ours with the model `guide`; down: nobody listens; before, after: scripted
     victoria  scripted
     -         nobody is to ask it: it is up, and scripted, so that it would show
@@ -73,6 +73,7 @@ prewarm = 0
 [limits]
 max_running = 64
 rate_limit_max = 0
+preemption = false
 [relays]
 ollama_url = "{ollama.url}"
 victoria_url = "{victoria.url}"

@@ -10,7 +10,7 @@ from control.states import Breaker, Phase
 from control.table import ControlWords, RowControl, RowWorker
 from gateway import protocol
 from gateway.dispatcher import Dispatcher
-from gateway.fanout import Fanout, Sent
+from gateway.fanout import HOLD_S, Fanout, Sent
 from workers import protocol as jobs
 
 BOOT, EPOCH = 77, 1000
@@ -106,9 +106,11 @@ class World:
         self.flush()
 
     def flush(self) -> None:
+        """And what waits for company is not waited for."""
         self.d.pump(self.now)
-        for identity, how in self.fanout.flush(self.now):
-            self.d.on_client_lost(identity, how, self.now)
+        for moment in (self.now, self.now + HOLD_S):
+            for identity, how in self.fanout.flush(moment):
+                self.d.on_client_lost(identity, how, self.now)
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds

@@ -5,9 +5,9 @@ GIB = 1024**3
 
 def a_model(name: str = "phi", **given) -> dict:
     return {"name": name, "state": "ready", "pid": 4711, "memory_bytes": 5 * GIB, "peak_bytes": 0,
-            "share_bytes": 6 * GIB, "context_length": 4096, "load_percent": None, "in_flight": 2, "unfinished": 2,
-            "queued": 3, "tokens_per_s": 42.0, "pinned": False, "keep_until_s": None, "until": "in use",
-            "reason": "loaded for 2 that wait"} | given
+            "share_bytes": 6 * GIB, "context_length": 4096, "load_percent": None, "in_flight": 2, "paused": 0,
+            "unfinished": 2, "queued": 3, "tokens_per_s": 42.0, "pinned": False, "keep_until_s": None,
+            "until": "in use", "reason": "loaded for 2 that wait"} | given
 
 
 def a_relay(name: str = "relay-ollama", **given) -> dict:

@@ -31,7 +31,7 @@ PARTS: dict[str, set[str]] = {
                | {"control.config_checks", "control.library", "control.library_file", "control.weights",  # pulls
                   "workers.fetch_lines"},
     "gateway.http": _FACE | {"gateway.keys", "gateway.key_file"}  # it does not listen for others without a key
-                    | {"gateway.inbox"}  # what an event costs
+                    | {"gateway.inbox", "gateway.garbage"}  # what an event costs; when to look for cycles
                     | {"control.capabilities"},  # what a model can do, as its files say
     "gateway.cli": _FACE | {"control.supervisord", "control.process_facts"}  # up, down and ctl drive supervisord
                    | {"gateway.keys", "gateway.key_file"}  # keys are made here, also while nothing runs
@@ -40,13 +40,16 @@ PARTS: dict[str, set[str]] = {
                    | {f"control.{name}" for name in ("config_checks", "library", "setting_texts", "toml_text")}  # init
                    | {f"control.{name}" for name in  # fits shows control's arithmetic, also for a model not configured
                       ("budget", "model_size", "pressure", "pressure_level", "profiles", "weights")},
-    "bench": {"gateway", "gateway.client", "gateway.protocol", "control.table"} | PURE,  # the table to read, as all may
+    "bench": {"gateway", "gateway.client", "gateway.protocol", "control.table"} | PURE  # the table to read, as all may
+             | {"workers.prefill_pace"}  # the time of a chunk, which pauses are held against
+             | {"gateway.garbage"},  # admission is measured as the gateway runs it
 }
 CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts with a trailing ".", that may import it
-    "mlx": {"workers.embedding", "workers.masking", "workers.mlx_engine", "workers.mlx_load", "workers.sampling",
+    "mlx": {"workers.embedding", "workers.kept_kv", "workers.layer_states", "workers.masking", "workers.mlx_batch",
+            "workers.mlx_engine", "workers.mlx_load", "workers.sampling",
             "bench.ref_batch"},  # the last is MLX without us, to compare with
-    "mlx_lm": {"workers.counting", "workers.embedding", "workers.mlx_engine", "workers.mlx_load", "workers.sampling",
-               "bench.ref_batch"},
+    "mlx_lm": {"workers.counting", "workers.embedding", "workers.kept_kv", "workers.layer_states",
+               "workers.mlx_batch", "workers.mlx_load", "workers.sampling", "bench.ref_batch", "bench.ref_cold"},
     "huggingface_hub": {"workers.fetch", "workers.fetch_errors"},
     "llguidance": {"workers.grammar", "workers.masking"},
     "psutil": {"control.process_facts", "control.pressure", "bench.machine",
@@ -58,6 +61,7 @@ CONFINED: dict[str, set[str]] = {  # third-party module -> modules, or parts wit
     "typer": {"gateway.cli."},
     "rich": {"gateway.cli."},
     "prompt_toolkit": {"gateway.cli.chat_prompt"},
+    "matplotlib": {"bench.plot"},
     "multiprocess": {"bench."},
     "aiohttp": {"bench.", "workers.relay_http"},
 }

@@ -14,7 +14,7 @@ PLAN = (9_000, 1_000, 2, 512, 300)
 
 
 class FakeEngineThread:
-    steps, progress_at, load_progress, memory, held = 0, 100.0, 0.0, MemoryFacts(1, 2, 3, 4), 0
+    steps, progress_at, load_progress, memory, held = 0, 100.0, 0.0, MemoryFacts(1, 2, 3, device_bytes=4), 0
     models, breaker = None, Breaker.CLOSED
 
     def __init__(self):
@@ -32,6 +32,12 @@ class FakeEngineThread:
 
     def remove(self, key):
         self.did.append(("remove", key))
+
+    def pause(self, key):
+        self.did.append(("pause", key))
+
+    def resume(self, key):
+        self.did.append(("resume", key))
 
 
 class World:
