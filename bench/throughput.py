@@ -2,9 +2,10 @@
 
 A closed loop: so many streams at once, each asks again when its answer ends, until all requests of the round are
 answered. In each round every target gets the same requests, one target after the other while the rest idles; each
-round asks something new, so that no cache of prompts helps. A target's ratio is to the bare generator *of the same
-round*; the figure of several rounds is the median. Answers are greedy, so that all have the same work. Several models
-are measured one after the other, several numbers of streams in the same rounds.
+round asks something new, and our own stack has its prefix cache off (it is asked twice, over ZeroMQ and over HTTP), so
+that no cache of prompts helps. A target's ratio is to the bare generator *of the same round*; the figure of several
+rounds is the median. Answers are greedy, so that all have the same work. Several models are measured one after the
+other, several numbers of streams in the same rounds.
 
 Refused: a target that answers none of the requests that warm it up; another server beside two models, because it serves
 one of them at most. Requests that fail later are counted and shown, and their tokens do not count.
