@@ -73,9 +73,9 @@ def start(running: ExitStack, model: str, others: Sequence[Target], own_stack: b
         pids = [batch.pid, program.pid]
     if own_stack:
         name = model if model in RANDOM_MODELS else "measured"
+        body = f"path = {json.dumps(path)}\nbatch_size = {batch_max}\nprefix_cache = false"  # JSON text is TOML, too
         stack = running.enter_context(Stack.started(
-            {name: f"path = {json.dumps(path)}\nbatch_size = {batch_max}\nprefix_cache = false"},  # JSON text is TOML, too
-            max_running=max_running, max_queued=max(QUEUED_MIN, streams)))
+            {name: body}, max_running=max_running, max_queued=max(QUEUED_MIN, streams)))
         targets = [Target(ZMQ, "zmq", stack.clients, name), Target(HTTP, "http", stack.url, name), *targets]
         stack_pids = stack.pids()
     elif others:
