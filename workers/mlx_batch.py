@@ -13,7 +13,8 @@ Guarantees
    end with the shortest (`choose_chunk`). A row without a cache gets a state of zeros beside one that has a cache;
    where a model takes that for the middle of a text (recurrent_gemma), it goes in with its first token read.
 
-Which rows go in, and what their tokens mean, is `workers/mlx_engine.py`. One thread only: MLX's streams belong to it.
+Which rows go in, and when, is `workers/mlx_rows.py`; what their tokens mean, `workers/answer_row.py`. One thread
+only: MLX's streams belong to it.
 """
 
 import copy
@@ -44,7 +45,6 @@ from workers.sampling import (
 WARM_UP_TOKENS = 32  # of the prompt that shows what a chunk and a row take; on a GPU its kernels are compiled by it
 CPU_WARM_UP_TOKENS = 2  # shows the same there (a token takes 34.2 kB in chunks of 2 and of 32), and 0.6 s sooner (26 M)
 WARM_UP_PASSES, LONG_PASS_S = 3, 0.05
-
 FIRST_LOGITS_TOKENS = 32  # of a prompt that is read at once, so many at most get logits that only the last one needs
 TAIL_TOKENS = 16  # what templates open an answer with, and drop from it when it is told back
 
